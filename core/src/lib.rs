@@ -1,0 +1,31 @@
+//! Protocols that keep their promises while some of the parties lie.
+//!
+//! Nothing in this crate opens a socket, reads a clock or starts a task. A protocol is a value that
+//! takes [`Event`](protocol::Event)s and leaves [`Effects`](effects::Effects); the `maftia-actors`
+//! crate runs it for real, `sim` runs it on virtual time against an adversary. Read in this order:
+//!
+//! 1. [`protocol`], [`effects`], [`children`]: what a protocol is, what it does, how one uses another
+//! 2. [`stream`]: many payloads, in order
+//! 3. [`replica`]: a service behind a stream, and its clients
+//! 4. [`host`], [`mail`]: what runs a protocol
+//! 5. [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`], [`fault`]: what
+//!    the above stand on
+
+#![forbid(unsafe_code)]
+
+pub mod children;
+pub mod crypto;
+pub mod effects;
+pub mod fault;
+pub mod host;
+pub mod id;
+pub mod mail;
+pub mod path;
+pub mod protocol;
+pub mod replica;
+pub mod seat;
+pub mod stream;
+pub mod tally;
+pub mod thresholds;
+pub mod time;
+pub mod wire;

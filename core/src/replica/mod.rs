@@ -1,0 +1,3 @@
+//! A deterministic service behind an atomic stream.
+
+pub mod service;

@@ -1,0 +1,134 @@
+//! What an instance is told at birth: who it is, in which group, under which path, with which keys.
+
+use std::sync::Arc;
+
+use crate::{
+    crypto::Keys,
+    id::{ClientId, GroupId, PartyId, Peer},
+    path::{InstanceId, Tag},
+    thresholds::Thresholds,
+};
+
+/// A group, as everybody knows it. The list of members is fixed for an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its place in the configuration.
+    pub id: GroupId,
+    /// The name that the configuration gives.
+    pub name: Arc<str>,
+    /// Its size and the faults that it tolerates.
+    pub thresholds: Thresholds,
+}
+
+/// Every group of the configuration, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    groups: Vec<Group>,
+}
+
+impl Directory {
+    /// A directory of these groups, whose ids are their places.
+    pub fn new(groups: impl IntoIterator<Item = (Arc<str>, Thresholds)>) -> Self {
+        let groups = groups
+            .into_iter()
+            .enumerate()
+            .map(|(place, (name, thresholds))| Group {
+                id: GroupId::new(u16::try_from(place).expect("at most 65,535 groups")),
+                name,
+                thresholds,
+            })
+            .collect();
+        Self { groups }
+    }
+
+    /// The group with this id, if the configuration has one.
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.index())
+    }
+
+    /// The group with this name.
+    pub fn named(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| &*group.name == name)
+    }
+
+    /// All groups, in the order of the configuration.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+}
+
+/// Who owns an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A member of a group.
+    Party(GroupId, PartyId),
+    /// A client.
+    Client(ClientId),
+}
+
+impl Owner {
+    /// How a party of `group` sees this one.
+    pub fn seen_from(self, group: Option<GroupId>) -> Peer {
+        match self {
+            Self::Party(own, party) if Some(own) == group => Peer::Member(party),
+            Self::Party(own, party) => Peer::Foreign(own, party),
+            Self::Client(client) => Peer::Client(client),
+        }
+    }
+}
+
+/// Where an instance sits. Cheap to clone; shared by all instances of a tree but for the path.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// The name of the instance.
+    pub id: InstanceId,
+    /// Who runs it.
+    pub owner: Owner,
+    /// The group that the instance belongs to, or that a client talks to.
+    pub group: Arc<Group>,
+    /// All groups.
+    pub directory: Arc<Directory>,
+    /// The keys of the owner, and the public keys of all others.
+    pub keys: Keys,
+}
+
+impl Seat {
+    /// The seat of a child.
+    #[must_use]
+    pub fn child(&self, at: crate::path::Segment) -> Self {
+        Self { id: self.id.child(at), ..self.clone() }
+    }
+
+    /// This party's place in the group.
+    ///
+    /// # Panics
+    /// In a client: protocols of groups have no business there.
+    pub fn me(&self) -> PartyId {
+        match self.owner {
+            Owner::Party(_, party) => party,
+            Owner::Client(client) => panic!("{client} is a client, {} needs a member", self.id),
+        }
+    }
+
+    /// The named counts of the group.
+    pub fn thresholds(&self) -> Thresholds {
+        self.group.thresholds
+    }
+
+    /// All parties of the group, in order.
+    pub fn parties(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = PartyId> + ExactSizeIterator + Clone + use<> {
+        PartyId::all(self.group.thresholds.n())
+    }
+
+    /// Whether a member of the group has this id.
+    pub fn has(&self, party: PartyId) -> bool {
+        party.number() < self.group.thresholds.n()
+    }
+
+    /// The domain of one step of this instance.
+    pub fn tag(&self, what: &str) -> Tag {
+        self.id.tag(what)
+    }
+}

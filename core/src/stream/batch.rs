@@ -1,0 +1,109 @@
+//! Many payloads in one slice.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{crypto::Digest, wire::limits};
+
+/// Payloads end to end in one shared slice; the stream never decodes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Where each payload ends.
+    ends: Vec<u32>,
+    bytes: Bytes,
+}
+
+/// Why a batch cannot be one of a correct party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadBatch {
+    /// More bytes or payloads than [`limits`] allow.
+    #[error("{payloads} payloads in {bytes} bytes are more than a batch may hold")]
+    TooLarge {
+        /// How many payloads.
+        payloads: usize,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// The borders between payloads make no sense.
+    #[error("the borders of its payloads do not fit its bytes")]
+    Borders,
+}
+
+impl Batch {
+    /// A batch of these payloads.
+    pub fn of<T: AsRef<[u8]>>(payloads: impl IntoIterator<Item = T>) -> Self {
+        let (mut ends, mut bytes) = (Vec::new(), Vec::new());
+        for payload in payloads {
+            bytes.extend_from_slice(payload.as_ref());
+            ends.push(u32::try_from(bytes.len()).expect("a batch is far below 4 GiB"));
+        }
+        Self { ends, bytes: bytes.into() }
+    }
+
+    /// How many payloads.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many bytes all payloads have together.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The payload at this place.
+    pub fn get(&self, place: usize) -> Option<Bytes> {
+        let end = *self.ends.get(place)? as usize;
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        Some(self.bytes.slice(start..end))
+    }
+
+    /// The payloads, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Bytes> + '_ {
+        (0..self.len()).map(|place| self.get(place).expect("the place exists"))
+    }
+
+    /// The name of these bytes and borders.
+    pub fn digest(&self) -> Digest {
+        let mut ends = Vec::with_capacity(4 * self.ends.len());
+        self.ends.iter().for_each(|end| ends.extend_from_slice(&end.to_le_bytes()));
+        Digest::of_parts("batch", &[&ends, &self.bytes])
+    }
+
+    /// Checks what a peer sent: sizes, and borders that rise and end where the bytes end.
+    pub fn check(&self) -> Result<(), BadBatch> {
+        let (payloads, bytes) = (self.ends.len(), self.bytes.len());
+        if bytes > limits::BATCH_BYTES_MAX || payloads > limits::BATCH_PAYLOADS_MAX {
+            return Err(BadBatch::TooLarge { payloads, bytes });
+        }
+        let rising = self.ends.is_sorted();
+        let fitting = self.ends.last().map_or(bytes == 0, |last| *last as usize == bytes);
+        if rising && fitting { Ok(()) } else { Err(BadBatch::Borders) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_out_as_they_went_in() {
+        let batch = Batch::of(["one", "", "three"]);
+        assert_eq!(batch.iter().collect::<Vec<_>>(), ["one", "", "three"]);
+        assert_eq!((batch.len(), batch.size(), batch.get(3)), (3, 8, None));
+        assert_eq!(batch.check(), Ok(()));
+        assert_ne!(batch.digest(), Batch::of(["on", "e", "three"]).digest());
+    }
+
+    #[test]
+    fn forged_borders_are_refused() {
+        for ends in [vec![3, 2, 8], vec![9], vec![7], vec![]] {
+            let forged = Batch { ends, bytes: Bytes::from_static(b"onethree") };
+            assert_eq!(forged.check(), Err(BadBatch::Borders));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Streams: many payloads, in order.
+
+pub mod batch;

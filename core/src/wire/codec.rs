@@ -1,0 +1,94 @@
+//! Encoding and decoding of plain data.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::limits;
+
+/// Why bytes are not a value of the wanted type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Longer than any value may be.
+    #[error("{len} bytes are more than the limit of {max}")]
+    TooLong {
+        /// The length of the input.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Not the encoding of a value of this type.
+    #[error("{0}")]
+    Malformed(String),
+    /// A value, and then more bytes.
+    #[error("{0} bytes follow the value")]
+    Trailing(usize),
+}
+
+/// The bytes of a value.
+///
+/// # Panics
+/// When the value cannot be encoded, which only a type that breaks the rules of [`crate::wire`] can.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Bytes {
+    let mut bytes = Vec::with_capacity(128);
+    let mut serializer = rmp_serde::Serializer::new(&mut bytes);
+    value.serialize(&mut serializer).expect("plain data can be encoded");
+    bytes.into()
+}
+
+/// The value that these bytes encode, all of them.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > limits::FRAME_MAX {
+        return Err(DecodeError::TooLong { len: bytes.len(), max: limits::FRAME_MAX });
+    }
+    let mut rest = bytes;
+    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    deserializer.set_max_depth(limits::DEPTH_MAX);
+    let value = T::deserialize(&mut deserializer)
+        .map_err(|error| DecodeError::Malformed(truncated(&error.to_string())))?;
+    match rest.len() {
+        0 => Ok(value),
+        rest => Err(DecodeError::Trailing(rest)),
+    }
+}
+
+/// An error text can quote a peer's bytes: no control characters, and not at any length.
+fn truncated(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Message {
+        Echo { round: u64 },
+        Ready(Vec<u64>),
+    }
+
+    #[test]
+    fn what_is_encoded_decodes() {
+        for message in [Message::Echo { round: 7 }, Message::Ready(vec![1, 2])] {
+            assert_eq!(decode(&encode(&message)), Ok(message));
+        }
+    }
+
+    #[test]
+    fn bombs_and_garbage_are_refused() {
+        let mut trailing = encode(&Message::Echo { round: 7 }).to_vec();
+        trailing.push(0xc0);
+        assert_eq!(decode::<Message>(&trailing), Err(DecodeError::Trailing(1)));
+        let array32 = [0xdd, 0xff, 0xff, 0xff, 0xff];
+        let bin32 = [0xc6, 0xff, 0xff, 0xff, 0xff];
+        let nested = vec![0x91; 1_000_000];
+        let unknown = [0x81, 0x09, 0x00];
+        for bytes in [&array32[..], &bin32, &nested[..], &unknown, &[]] {
+            assert!(matches!(decode::<Message>(bytes), Err(DecodeError::Malformed(_))));
+            assert!(decode::<Vec<u64>>(bytes).is_err());
+        }
+        let long = vec![0; limits::FRAME_MAX + 1];
+        assert!(matches!(decode::<Message>(&long), Err(DecodeError::TooLong { .. })));
+    }
+}
