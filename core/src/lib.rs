@@ -7,7 +7,7 @@
 //! 1. [`protocol`], [`effects`], [`children`]: what a protocol is, what it does, how one uses another
 //! 2. [`stream`]: many payloads, in order
 //! 3. [`replica`]: a service behind a stream, and its clients
-//! 4. [`host`], [`mail`]: what runs a protocol
+//! 4. [`tree`], [`host`], [`mail`], [`lobby`]: what runs a protocol
 //! 5. [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`], [`fault`]: what
 //!    the above stand on
 
@@ -19,6 +19,7 @@ pub mod effects;
 pub mod fault;
 pub mod host;
 pub mod id;
+pub mod lobby;
 pub mod mail;
 pub mod path;
 pub mod protocol;
@@ -28,4 +29,5 @@ pub mod stream;
 pub mod tally;
 pub mod thresholds;
 pub mod time;
+pub mod tree;
 pub mod wire;

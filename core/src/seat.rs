@@ -122,6 +122,15 @@ impl Seat {
         PartyId::all(self.group.thresholds.n())
     }
 
+    /// The instance at the root of another group: by convention it bears the group's name.
+    ///
+    /// # Panics
+    /// When the configuration has no such group: addresses come from the directory.
+    pub fn service_of(&self, group: GroupId) -> InstanceId {
+        let group = self.directory.group(group).expect("groups are found in the directory");
+        InstanceId::root(group.id, self.id.of().epoch, &group.name)
+    }
+
     /// Whether a member of the group has this id.
     pub fn has(&self, party: PartyId) -> bool {
         party.number() < self.group.thresholds.n()

@@ -40,6 +40,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() > limits::FRAME_MAX {
         return Err(DecodeError::TooLong { len: bytes.len(), max: limits::FRAME_MAX });
     }
+    decode_own(bytes)
+}
+
+/// The value that bytes of this party's own making encode, however many: snapshots and log records.
+pub fn decode_own<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
     deserializer.set_max_depth(limits::DEPTH_MAX);

@@ -6,4 +6,4 @@
 mod codec;
 pub mod limits;
 
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{DecodeError, decode, decode_own, encode};
