@@ -25,6 +25,8 @@ pub mod path;
 pub mod protocol;
 pub mod replica;
 pub mod seat;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod stream;
 pub mod tally;
 pub mod thresholds;

@@ -67,6 +67,23 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// The bytes that stand for the owner in hashes: a kind, then the name, then zeros.
+    pub fn to_bytes(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
+        match self {
+            Self::Party(group, party) => {
+                bytes[0] = 1;
+                bytes[1..9].copy_from_slice(&(group.index() as u64).to_le_bytes());
+                bytes[9..11].copy_from_slice(&party.number().to_le_bytes());
+            }
+            Self::Client(client) => {
+                bytes[0] = 2;
+                bytes[1..].copy_from_slice(client.as_bytes());
+            }
+        }
+        bytes
+    }
+
     /// How a party of `group` sees this one.
     pub fn seen_from(self, group: Option<GroupId>) -> Peer {
         match self {

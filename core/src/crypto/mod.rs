@@ -14,13 +14,17 @@
 //! share, combine, blame. The real schemes and the simulator's ideal ones stand behind the same
 //! traits.
 
+pub(crate) mod bitmap;
 mod digest;
+pub mod identity;
 mod job;
+pub mod threshold;
 
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 pub use digest::Digest;
+pub use identity::{P256Identity, PublicKey, Purpose, SecretKey};
 pub use job::{Answer, Job};
 use serde::{Deserialize, Serialize};
 

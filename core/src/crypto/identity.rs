@@ -1,0 +1,309 @@
+//! Who one is: an ECDSA key on P-256, from which pairwise authenticators follow.
+//!
+//! - Signatures are 64 bytes, with the lower of the two values of `s`: nobody can turn a signature
+//!   into another one of the same message.
+//! - What is signed is a BLAKE3 hash over purpose, [`Tag`] and [`Digest`]. The purposes are apart, so
+//!   that a share of a certificate is never taken for a signature of its own.
+//! - Authenticators need no exchange: two identity keys agree on a secret (static ECDH), from which
+//!   one key for each direction follows. An authenticator sent back to its maker convinces nobody.
+//! - A client without a dealt key is named by the digest of its public key, so that
+//!   [`P256Identity::register`] cannot lie about whose key it is.
+
+mod cache;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use cache::{Generations, Pair};
+use p256::{
+    ecdh::diffie_hellman,
+    ecdsa::{
+        Signature as Ecdsa, SigningKey, VerifyingKey,
+        signature::hazmat::{PrehashSigner, PrehashVerifier},
+    },
+};
+use zeroize::Zeroizing;
+
+use super::{Digest, Identity, Mac, Signature};
+use crate::{id::ClientId, path::Tag, seat::Owner};
+
+/// A public key of an identity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey(VerifyingKey);
+
+/// Bytes that are no public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("these bytes are no point of the curve P-256 in compressed form")]
+pub struct NoKey;
+
+impl PublicKey {
+    /// The length of the encoding: a compressed point.
+    pub const LEN: usize = 33;
+
+    /// The key that these bytes encode. Only the compressed form of a point counts.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NoKey> {
+        if bytes.len() != Self::LEN {
+            return Err(NoKey);
+        }
+        VerifyingKey::from_sec1_bytes(bytes).map(Self).map_err(|_| NoKey)
+    }
+
+    /// The compressed point.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let point = self.0.to_sec1_point(true);
+        point.as_bytes().try_into().expect("a compressed point has 33 bytes")
+    }
+
+    /// The client whose key this is.
+    pub fn client(&self) -> ClientId {
+        ClientId::of_key(&Digest::of("client key", &self.to_bytes()))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", Digest::of("public key", &self.to_bytes()))
+    }
+}
+
+/// The private key of an identity. It is wiped when dropped, and never printed.
+#[derive(Clone)]
+pub struct SecretKey(SigningKey);
+
+impl SecretKey {
+    /// The key that follows from a fresh, secret seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        // All but 2^-32 of the hashes are scalars of the curve.
+        (0_u8..=u8::MAX)
+            .find_map(|attempt| {
+                let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/identity key");
+                hasher.update(seed).update(&[attempt]);
+                let bytes = Zeroizing::new(*hasher.finalize().as_bytes());
+                Self::from_bytes(&bytes)
+            })
+            .expect("256 hashes in a row are no scalars with probability 2^-8192")
+    }
+
+    /// The key with these bytes, if they are a scalar of the curve other than zero.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        SigningKey::from_slice(bytes).ok().map(Self)
+    }
+
+    /// The bytes to keep secret.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes().into())
+    }
+
+    /// The public key.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(*self.0.verifying_key())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
+
+/// What a signature is for. A signature for one purpose is worth nothing for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Purpose {
+    /// [`Identity::sign`].
+    Plain = 0,
+    /// A share of [`Keys::quorum`](super::Keys::quorum).
+    Quorum = 1,
+    /// A share of [`Keys::service`](super::Keys::service).
+    Service = 2,
+    /// The handshake of a link.
+    Handshake = 3,
+}
+
+/// One owner's key pair, and the public keys of all others.
+pub struct P256Identity {
+    owner: Owner,
+    secret: SecretKey,
+    public: Arc<BTreeMap<Owner, PublicKey>>,
+    /// Whether clients may bring their own keys, and those that did.
+    open: bool,
+    visitors: RwLock<BTreeMap<ClientId, PublicKey>>,
+    pairs: Mutex<Generations<Owner, Arc<Pair>>>,
+    verified: Mutex<Generations<[u8; 32], ()>>,
+}
+
+impl P256Identity {
+    /// The most clients with keys of their own that are known at a time. A client takes under 100
+    /// bytes; more than these a party could not serve.
+    pub const VISITORS_MAX: usize = 1 << 16;
+
+    /// `owner` with its key, in a world where all others have these keys. `open`: clients may
+    /// [`register`](Self::register) keys that no dealer made.
+    pub fn new(
+        owner: Owner,
+        secret: SecretKey,
+        public: Arc<BTreeMap<Owner, PublicKey>>,
+        open: bool,
+    ) -> Self {
+        Self {
+            owner,
+            secret,
+            public,
+            open,
+            visitors: RwLock::default(),
+            pairs: Mutex::new(Generations::new(cache::PAIRS_MAX)),
+            verified: Mutex::new(Generations::new(cache::VERIFIED_MAX)),
+        }
+    }
+
+    /// Whose key this is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// This owner's public key.
+    pub fn public(&self) -> PublicKey {
+        self.secret.public()
+    }
+
+    /// Admits a client with a key of its own and says its name. `None` if clients are not open and
+    /// the key is not a dealt one, or if too many are known.
+    pub fn register(&self, key: PublicKey) -> Option<ClientId> {
+        let client = key.client();
+        if self.public.contains_key(&Owner::Client(client)) {
+            return Some(client);
+        }
+        let mut visitors = self.visitors.write().unwrap_or_else(PoisonError::into_inner);
+        let room = visitors.len() < Self::VISITORS_MAX || visitors.contains_key(&client);
+        (self.open && room).then(|| {
+            visitors.insert(client, key);
+            client
+        })
+    }
+
+    /// Forgets a client that [`register`](Self::register) admitted, to make room.
+    pub fn forget(&self, client: ClientId) {
+        self.visitors.write().unwrap_or_else(PoisonError::into_inner).remove(&client);
+    }
+
+    /// The public key of an owner, if it is known.
+    pub fn key_of(&self, other: Owner) -> Option<PublicKey> {
+        if other == self.owner {
+            return Some(self.public());
+        }
+        self.public.get(&other).copied().or_else(|| {
+            let Owner::Client(client) = other else { return None };
+            let visitors = self.visitors.read().unwrap_or_else(PoisonError::into_inner);
+            visitors.get(&client).copied()
+        })
+    }
+
+    /// A secret that this owner and `other` share, the same at both ends, for the handshake of a
+    /// link. It is not the key of the authenticators and says nothing about it.
+    pub fn pairwise(&self, other: Owner) -> Option<Zeroizing<[u8; 32]>> {
+        Some(Zeroizing::new(*self.pair(other)?.shared()))
+    }
+
+    /// Signs `digest` in the domain `tag` for a purpose.
+    pub fn sign_for(&self, purpose: Purpose, tag: &[u8; 32], digest: &Digest) -> [u8; 64] {
+        let prehash = prehash(purpose, tag, digest);
+        let signature: Ecdsa =
+            self.secret.0.sign_prehash(&prehash).expect("a prehash of 32 bytes can be signed");
+        signature.normalize_s().to_bytes().into()
+    }
+
+    /// Whether `signer` signed `digest` in the domain `tag` for this purpose. What was verified once
+    /// is remembered for a while, because streams show the same signature again and again.
+    pub fn verify_for(
+        &self,
+        purpose: Purpose,
+        signer: Owner,
+        tag: &[u8; 32],
+        digest: &Digest,
+        signature: &[u8],
+    ) -> bool {
+        let Some(key) = self.key_of(signer) else { return false };
+        let prehash = prehash(purpose, tag, digest);
+        let name = remembered(signer, &prehash, signature);
+        if self.verified().get(&name).is_some() {
+            return true;
+        }
+        let right = verify(&key, &prehash, signature);
+        if right {
+            self.verified().put(name, ());
+        }
+        right
+    }
+
+    /// The keys between this owner and `other`, computed once and then remembered.
+    fn pair(&self, other: Owner) -> Option<Arc<Pair>> {
+        let key = self.key_of(other)?;
+        if let Some(pair) = self.pairs().get(&other) {
+            return Some(pair);
+        }
+        let shared = diffie_hellman(self.secret.0.as_nonzero_scalar(), key.0.as_affine());
+        let pair = Arc::new(Pair::new(shared.raw_secret_bytes(), self.owner, other));
+        self.pairs().put(other, Arc::clone(&pair));
+        Some(pair)
+    }
+
+    fn pairs(&self) -> MutexGuard<'_, Generations<Owner, Arc<Pair>>> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verified(&self) -> MutexGuard<'_, Generations<[u8; 32], ()>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Identity for P256Identity {
+    fn sign(&self, tag: &Tag, digest: &Digest) -> Signature {
+        let signature = self.sign_for(Purpose::Plain, tag.as_bytes(), digest);
+        Signature(signature.to_vec().into())
+    }
+
+    fn verify(&self, signer: Owner, tag: &Tag, digest: &Digest, signature: &Signature) -> bool {
+        self.verify_for(Purpose::Plain, signer, tag.as_bytes(), digest, &signature.0)
+    }
+
+    fn authenticate(&self, other: Owner, tag: &Tag, digest: &Digest) -> Option<Mac> {
+        Some(self.pair(other)?.outgoing(tag, digest))
+    }
+
+    fn check(&self, other: Owner, tag: &Tag, digest: &Digest, mac: &Mac) -> bool {
+        use subtle::ConstantTimeEq;
+        self.pair(other).is_some_and(|pair| pair.incoming(tag, digest).0.ct_eq(&mac.0).into())
+    }
+}
+
+impl fmt::Debug for P256Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("P256Identity").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+/// What ECDSA signs.
+fn prehash(purpose: Purpose, tag: &[u8; 32], digest: &Digest) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/signature");
+    hasher.update(&[purpose as u8]).update(tag).update(digest.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// The name under which a verified signature is remembered.
+fn remembered(signer: Owner, prehash: &[u8; 32], signature: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/verified");
+    hasher.update(&signer.to_bytes()).update(prehash).update(signature);
+    *hasher.finalize().as_bytes()
+}
+
+fn verify(key: &PublicKey, prehash: &[u8; 32], signature: &[u8]) -> bool {
+    Ecdsa::from_slice(signature).is_ok_and(|signature| {
+        signature.normalize_s() == signature && key.0.verify_prehash(prehash, &signature).is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests;

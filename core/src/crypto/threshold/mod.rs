@@ -1,0 +1,3 @@
+//! Threshold schemes: what enough members of a group can do together, and fewer cannot.
+
+pub mod multisig;

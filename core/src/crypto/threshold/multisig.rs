@@ -1,0 +1,112 @@
+//! A threshold signature from a vector of ordinary ones.
+//!
+//! A certificate is a bitmap of the signers and their signatures in order: exactly as many as are
+//! needed, of distinct members. It names who signed, costs no pairing, and grows with the group: 64
+//! bytes a signer. It is not unique, so it is never a coin.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::super::{
+    Blame, Certificate, Digest, P256Identity, Purpose, Share, ThresholdSignature, bitmap,
+};
+use crate::{
+    id::{GroupId, PartyId},
+    path::Tag,
+    seat::Owner,
+};
+
+/// The length of a share: an ECDSA signature on P-256.
+const SHARE_LEN: usize = 64;
+
+/// Certificates of one purpose of one group.
+#[derive(Debug)]
+pub struct Multisig {
+    identity: Arc<P256Identity>,
+    purpose: Purpose,
+    group: GroupId,
+    n: u16,
+    needed: usize,
+}
+
+impl Multisig {
+    /// Certificates of `needed` of the `n` members of `group`. Who is no member can check and combine.
+    pub fn new(
+        identity: Arc<P256Identity>,
+        purpose: Purpose,
+        group: GroupId,
+        n: u16,
+        needed: usize,
+    ) -> Self {
+        Self { identity, purpose, group, n, needed }
+    }
+
+    fn right(&self, party: PartyId, tag: &Tag, digest: &Digest, signature: &[u8]) -> bool {
+        let signer = Owner::Party(self.group, party);
+        party.number() < self.n
+            && self.identity.verify_for(self.purpose, signer, tag.as_bytes(), digest, signature)
+    }
+
+    /// The first share of each member; shares of others do not exist.
+    fn distinct<'a>(&self, shares: &'a [(PartyId, Share)]) -> BTreeMap<PartyId, &'a Share> {
+        let mut distinct = BTreeMap::new();
+        for (party, share) in shares.iter().filter(|(party, _)| party.number() < self.n) {
+            distinct.entry(*party).or_insert(share);
+        }
+        distinct
+    }
+}
+
+impl ThresholdSignature for Multisig {
+    fn needed(&self) -> usize {
+        self.needed
+    }
+
+    fn share(&self, tag: &Tag, digest: &Digest) -> Share {
+        Share(self.identity.sign_for(self.purpose, tag.as_bytes(), digest).to_vec().into())
+    }
+
+    fn check_share(&self, party: PartyId, tag: &Tag, digest: &Digest, share: &Share) -> bool {
+        self.right(party, tag, digest, &share.0)
+    }
+
+    fn combine(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+        shares: &[(PartyId, Share)],
+    ) -> Result<Certificate, Blame> {
+        let distinct = self.distinct(shares);
+        if distinct.len() < self.needed {
+            return Err(Blame::TooFew { have: distinct.len(), needed: self.needed });
+        }
+        let first: Vec<_> = distinct.iter().take(self.needed).collect();
+        if !first.iter().all(|(party, share)| self.right(**party, tag, digest, &share.0)) {
+            let wrong =
+                |(party, share): &(&PartyId, &&Share)| !self.right(**party, tag, digest, &share.0);
+            let culprits = distinct.iter().filter(wrong).map(|(party, _)| *party);
+            return Err(Blame::Culprits(culprits.collect()));
+        }
+        let signers: Vec<_> = first.iter().map(|(party, _)| **party).collect();
+        let mut bytes = bitmap::of(&signers, self.n);
+        for (_, share) in first {
+            bytes.extend_from_slice(&share.0);
+        }
+        Ok(Certificate(bytes.into()))
+    }
+
+    fn check(&self, tag: &Tag, digest: &Digest, certificate: &Certificate) -> bool {
+        let Some((bits, signatures)) = certificate.0.split_at_checked(bitmap::len(self.n)) else {
+            return false;
+        };
+        let Some(signers) = bitmap::members(bits, self.n) else { return false };
+        signers.len() == self.needed
+            && signatures.len() == self.needed * SHARE_LEN
+            && signers
+                .iter()
+                .zip(signatures.chunks_exact(SHARE_LEN))
+                .all(|(party, signature)| self.right(*party, tag, digest, signature))
+    }
+}
+
+#[cfg(test)]
+mod tests;
