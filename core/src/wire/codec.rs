@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::limits;
+use super::{compact::Compact, limits};
+
+/// Room for a control message, so that most are written without growing the buffer.
+const SMALL: usize = 128;
 
 /// Why bytes are not a value of the wanted type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,10 +32,9 @@ pub enum DecodeError {
 /// # Panics
 /// When the value cannot be encoded, which only a type that breaks the rules of [`crate::wire`] can.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Bytes {
-    let mut bytes = Vec::with_capacity(128);
-    let mut serializer = rmp_serde::Serializer::new(&mut bytes);
+    let mut serializer = Compact::with_capacity(SMALL);
     value.serialize(&mut serializer).expect("plain data can be encoded");
-    bytes.into()
+    serializer.into_bytes().into()
 }
 
 /// The value that these bytes encode, all of them.
@@ -62,38 +64,4 @@ fn truncated(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    enum Message {
-        Echo { round: u64 },
-        Ready(Vec<u64>),
-    }
-
-    #[test]
-    fn what_is_encoded_decodes() {
-        for message in [Message::Echo { round: 7 }, Message::Ready(vec![1, 2])] {
-            assert_eq!(decode(&encode(&message)), Ok(message));
-        }
-    }
-
-    #[test]
-    fn bombs_and_garbage_are_refused() {
-        let mut trailing = encode(&Message::Echo { round: 7 }).to_vec();
-        trailing.push(0xc0);
-        assert_eq!(decode::<Message>(&trailing), Err(DecodeError::Trailing(1)));
-        let array32 = [0xdd, 0xff, 0xff, 0xff, 0xff];
-        let bin32 = [0xc6, 0xff, 0xff, 0xff, 0xff];
-        let nested = vec![0x91; 1_000_000];
-        let unknown = [0x81, 0x09, 0x00];
-        for bytes in [&array32[..], &bin32, &nested[..], &unknown, &[]] {
-            assert!(matches!(decode::<Message>(bytes), Err(DecodeError::Malformed(_))));
-            assert!(decode::<Vec<u64>>(bytes).is_err());
-        }
-        let long = vec![0; limits::FRAME_MAX + 1];
-        assert!(matches!(decode::<Message>(&long), Err(DecodeError::TooLong { .. })));
-    }
-}
+mod tests;
