@@ -13,6 +13,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agreement;
+pub mod broadcast;
 pub mod children;
 pub mod crypto;
 pub mod effects;
@@ -25,6 +27,8 @@ pub mod path;
 pub mod protocol;
 pub mod replica;
 pub mod seat;
+#[cfg(test)]
+mod shuttle;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod stream;

@@ -1,0 +1,32 @@
+//! Agreements: all parties choose, and they choose the same.
+//!
+//! | | chooses | uses |
+//! |---|---|---|
+//! | [`coin`] | random bits that nobody knows before `f + 1` parties toss | |
+
+pub mod bool_set;
+pub mod coin;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{protocol::Data, seat::Seat};
+
+/// What may be proposed: the condition of external validity.
+///
+/// It is plain data, part of the specification of an agreement, and the same at every party. It must
+/// be **pure** (the same proof is judged the same at every correct party and for ever, so nothing but
+/// the arguments counts), **bounded** (a proof of the largest size is judged in milliseconds), and it
+/// reads bytes that a liar chose.
+pub trait Predicate: Data {
+    /// What is judged: a proposal, or a proof for a vote.
+    type Proof: Data;
+
+    /// Whether `proof` holds. `seat` is the seat of the agreement that asks; an implementation may
+    /// read its instance id, its group and its public keys, never who it belongs to.
+    fn holds(&self, seat: &Seat, proof: &Self::Proof) -> bool;
+
+    /// What protocols call: a predicate that panics does not hold.
+    fn judge(&self, seat: &Seat, proof: &Self::Proof) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.holds(seat, proof))).unwrap_or(false)
+    }
+}
