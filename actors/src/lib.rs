@@ -1,1 +1,3 @@
-//! Placeholder while the house is raised.
+//! The only crate that knows actix, sockets and disks.
+
+pub mod log;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     crypto::Keys,
     id::{ClientId, GroupId, PartyId, Peer},
@@ -58,7 +60,7 @@ impl Directory {
 }
 
 /// Who owns an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Owner {
     /// A member of a group.
     Party(GroupId, PartyId),

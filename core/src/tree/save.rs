@@ -79,8 +79,8 @@ impl<P: Protocol> Tree<P> {
         })
     }
 
-    /// The tree that was saved. Opens its detached children again, hands out its unanswered jobs and
-    /// arms its alarms anew, for their full span.
+    /// The tree that was saved. Opens its detached children again, without an input; everything else
+    /// that it waits for is asked for by [`rouse`](Self::rouse).
     pub fn load<H: Host<P>>(seat: Seat, bytes: &[u8], host: &mut H) -> Result<Self, BadSnapshot> {
         let saved: Snapshot = wire::decode_own(bytes)?;
         let seat = Arc::new(seat);
@@ -89,8 +89,6 @@ impl<P: Protocol> Tree<P> {
             reopen::<P>(&seat, &mut interior, &path, &ask, Part::State(state))?;
         }
         for (path, at, ask, job) in saved.jobs {
-            let id = path.iter().fold(seat.id.clone(), |id, segment| id.child(*segment));
-            host.compute(&id.child(at), job.clone());
             reopen::<P>(&seat, &mut interior, &below(&path, at), &ask, Part::Job(job))?;
         }
         for (at, edge) in saved.detached {
@@ -99,9 +97,6 @@ impl<P: Protocol> Tree<P> {
             P::route(ask, &mut Elsewhere { seat: &seat, host });
         }
         for (path, timer, armed) in saved.alarms {
-            let instance = path.iter().fold(seat.id.clone(), |id, segment| id.child(*segment));
-            let generation = armed.generation;
-            host.arm(Alarm { instance, timer: timer.clone(), generation }, armed.after);
             interior.alarms.insert((path, timer), armed);
         }
         interior.generation = saved.generation;
@@ -109,6 +104,19 @@ impl<P: Protocol> Tree<P> {
         interior.lobby = saved.lobby;
         let root = wire::decode_own(&saved.root)?;
         Ok(Self { seat, root, inputs: saved.inputs, outputs: saved.outputs, interior })
+    }
+
+    /// Hands out the unanswered jobs and arms the alarms anew, for their full span: after a load, and
+    /// after a replay, whose host kept silent.
+    pub fn rouse<H: Host<P>>(&self, host: &mut H) {
+        let named = |path: &Path| path.iter().fold(self.seat.id.clone(), |id, at| id.child(*at));
+        for ((path, at), outstanding) in &self.interior.jobs {
+            host.compute(&named(path).child(*at), outstanding.job.clone());
+        }
+        for ((path, timer), armed) in &self.interior.alarms {
+            let (instance, generation) = (named(path), armed.generation);
+            host.arm(Alarm { instance, timer: timer.clone(), generation }, armed.after);
+        }
     }
 }
 

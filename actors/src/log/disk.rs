@@ -1,0 +1,362 @@
+//! A log on disk: segments of checked records, and one thread that writes and syncs them.
+//!
+//! A segment begins with a header that names its party, then the snapshot, then records. Each
+//! record is its length, the CRC-32C of its bytes chained to the one before, and its bytes: a
+//! record that is missing, moved or changed breaks the chain. A torn end is what a crash leaves and
+//! is cut off; anything else is damage, and a party that cannot know what it said must not speak.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use bytes::Bytes;
+use maftia_core::wire;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{Durable, Log, LogError, Lsn, Record, Recovered, Snapshot, encoded};
+
+/// The version of the file format and of the logic that replays it.
+const VERSION: u32 = 1;
+
+/// The most records that one write gathers: enough for one sync to serve a full mailbox.
+const GATHER_MAX: usize = 4_096;
+
+/// The largest record, in bytes: a snapshot of a party with full backlogs to all its peers.
+const RECORD_MAX: usize = 1 << 30;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    party: String,
+    snapshot: Snapshot,
+}
+
+enum Order {
+    Append(Lsn, Bytes),
+    Replace(Bytes, Lsn),
+    Flush(mpsc::Sender<()>),
+}
+
+/// A log on disk. See the [module](self).
+#[derive(Debug)]
+pub struct Disk {
+    folder: PathBuf,
+    party: String,
+    last: Lsn,
+    grown: u64,
+    durable: watch::Receiver<Durable>,
+    orders: Option<mpsc::Sender<Order>>,
+    writer: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl Disk {
+    /// Opens the log of `party` in `folder`, which is made if it is not there. With `sync` a record
+    /// is durable when the disk has it, without when the operating system has it.
+    pub fn open(folder: &Path, party: &str, sync: bool) -> Result<(Self, Recovered), LogError> {
+        fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
+        let lock = lock(folder)?;
+        let newest = newest(folder)?;
+        let (number, chain, file, recovered) = match newest {
+            Some((number, path)) => {
+                let (recovered, chain) = recover(&path, party)?;
+                let file = OpenOptions::new().append(true).open(&path);
+                (number, chain, file.map_err(|source| io(&path, source))?, recovered)
+            }
+            None => {
+                let (file, chain) = begin(folder, 1, party, &wire::encode(&Snapshot::default()))?;
+                (1, chain, file, Recovered::default())
+            }
+        };
+        let base = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.at);
+        let last = recovered.records.last().map_or(base, |(lsn, _)| *lsn);
+        let (announce, durable) = watch::channel(Durable::UpTo(last));
+        let (orders, inbox) = mpsc::channel();
+        let writer = Writer {
+            folder: folder.to_owned(),
+            party: party.to_owned(),
+            number,
+            chain,
+            file: BufWriter::with_capacity(1 << 20, file),
+            sync,
+            announce,
+        };
+        let writer = std::thread::Builder::new()
+            .name(format!("log {party}"))
+            .spawn(move || writer.run(&inbox))
+            .map_err(|source| io(folder, source))?;
+        let disk = Self {
+            folder: folder.to_owned(),
+            party: party.to_owned(),
+            last,
+            grown: 0,
+            durable,
+            orders: Some(orders),
+            writer: Some(writer),
+            _lock: lock,
+        };
+        Ok((disk, recovered))
+    }
+
+    fn order(&self, order: Order) {
+        // A writer that failed has said so; the party hears it and stops.
+        let _ = self.orders.as_ref().expect("open until dropped").send(order);
+    }
+}
+
+impl Log for Disk {
+    fn append(&mut self, record: &Record) -> Lsn {
+        self.last += 1;
+        let bytes = encoded(record);
+        self.grown += bytes.len() as u64;
+        self.order(Order::Append(self.last, bytes));
+        self.last
+    }
+
+    fn durable(&self) -> watch::Receiver<Durable> {
+        self.durable.clone()
+    }
+
+    fn grown(&self) -> u64 {
+        self.grown
+    }
+
+    fn replace(&mut self, snapshot: &Snapshot) {
+        self.grown = 0;
+        self.order(Order::Replace(wire::encode(snapshot), self.last));
+    }
+
+    fn reread(&mut self) -> Result<Recovered, LogError> {
+        self.flush();
+        let (_, path) = newest(&self.folder)?.expect("an open log has a segment");
+        Ok(recover(&path, &self.party)?.0)
+    }
+
+    fn flush(&mut self) {
+        let (done, wait) = mpsc::channel();
+        self.order(Order::Flush(done));
+        let _ = wait.recv();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Writer {
+    folder: PathBuf,
+    party: String,
+    number: u64,
+    chain: u32,
+    file: BufWriter<File>,
+    sync: bool,
+    announce: watch::Sender<Durable>,
+}
+
+impl Writer {
+    fn run(mut self, inbox: &mpsc::Receiver<Order>) {
+        while let Ok(first) = inbox.recv() {
+            let more = std::iter::from_fn(|| inbox.try_recv().ok()).take(GATHER_MAX);
+            let orders: Vec<Order> = std::iter::once(first).chain(more).collect();
+            if let Err(error) = self.obey(orders) {
+                // Never again on this file: after a failed sync nobody knows what it holds.
+                self.announce.send_replace(Durable::Failed(error.to_string().into()));
+                return;
+            }
+        }
+    }
+
+    fn obey(&mut self, orders: Vec<Order>) -> Result<(), LogError> {
+        let (mut last, mut flushed) = (None, Vec::new());
+        for order in orders {
+            match order {
+                Order::Append(lsn, bytes) => {
+                    write_record(&mut self.file, &mut self.chain, &bytes)
+                        .map_err(|source| io(&self.folder, source))?;
+                    last = Some(lsn);
+                }
+                Order::Replace(snapshot, lsn) => {
+                    self.replace(&snapshot)?;
+                    last = Some(lsn);
+                }
+                Order::Flush(done) => flushed.push(done),
+            }
+        }
+        self.settle().map_err(|source| io(&self.folder, source))?;
+        if let Some(lsn) = last {
+            self.announce.send_replace(Durable::UpTo(lsn));
+        }
+        flushed.into_iter().for_each(|done| drop(done.send(())));
+        Ok(())
+    }
+
+    fn settle(&mut self) -> std::io::Result<()> {
+        self.file.flush()?;
+        if self.sync { self.file.get_ref().sync_data() } else { Ok(()) }
+    }
+
+    fn replace(&mut self, snapshot: &[u8]) -> Result<(), LogError> {
+        let old = segment(&self.folder, self.number);
+        self.number += 1;
+        let (file, chain) = begin(&self.folder, self.number, &self.party, snapshot)?;
+        self.chain = chain;
+        self.file = BufWriter::with_capacity(1 << 20, file);
+        fs::remove_file(&old).map_err(|source| io(&old, source))
+    }
+}
+
+/// Writes a new segment that holds a snapshot, whole or not at all.
+fn begin(folder: &Path, number: u64, party: &str, snapshot: &[u8]) -> Result<(File, u32), LogError> {
+    let snapshot = wire::decode_own(snapshot).expect("our own snapshot");
+    let header = wire::encode(&Header { version: VERSION, party: party.into(), snapshot });
+    let path = segment(folder, number);
+    let draft = path.with_extension("draft");
+    let write = || {
+        let mut file = File::create(&draft)?;
+        let mut chain = 0;
+        write_record(&mut file, &mut chain, &header)?;
+        file.sync_data()?;
+        fs::rename(&draft, &path)?;
+        File::open(folder)?.sync_all()?;
+        Ok((file, chain))
+    };
+    write().map_err(|source| io(&path, source))
+}
+
+fn write_record(to: &mut impl Write, chain: &mut u32, bytes: &[u8]) -> std::io::Result<()> {
+    *chain = crc32c::crc32c_append(*chain, bytes);
+    to.write_all(&u32::try_from(bytes.len()).expect("below RECORD_MAX").to_le_bytes())?;
+    to.write_all(&chain.to_le_bytes())?;
+    to.write_all(bytes)
+}
+
+/// Reads a segment, cutting off a torn end.
+fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
+    let bytes = fs::read(path).map_err(|source| io(path, source))?;
+    let mut reader = Reader { bytes: &bytes, offset: 0, chain: 0 };
+    let damaged = |offset: usize, what: &str| LogError::Damaged {
+        path: path.display().to_string(),
+        offset: offset as u64,
+        what: what.into(),
+    };
+    let header = reader.next().ok_or_else(|| damaged(0, "no header"))?;
+    let header: Header =
+        wire::decode_own(header).map_err(|error| damaged(0, &error.to_string()))?;
+    if header.party != party || header.version != VERSION {
+        return Err(LogError::Foreign {
+            path: path.display().to_string(),
+            found: format!("{} (version {})", header.party, header.version),
+            expected: format!("{party} (version {VERSION})"),
+        });
+    }
+    let mut lsn = header.snapshot.at;
+    let mut records = Vec::new();
+    while let Some(record) = reader.next() {
+        lsn += 1;
+        let record =
+            wire::decode_own(record).map_err(|error| damaged(reader.offset, &error.to_string()))?;
+        records.push((lsn, record));
+    }
+    if reader.offset < bytes.len() {
+        if reader.goes_on() {
+            return Err(damaged(reader.offset, "a record in the middle does not verify"));
+        }
+        let cut = OpenOptions::new().write(true).open(path);
+        let cut = cut.and_then(|file| file.set_len(reader.offset as u64).and(file.sync_data()));
+        cut.map_err(|source| io(path, source))?;
+    }
+    let snapshot = (header.snapshot != Snapshot::default()).then_some(header.snapshot);
+    Ok((Recovered { snapshot, records }, reader.chain))
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+    chain: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// The next record that verifies.
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (record, crc) = self.at(self.offset)?;
+        let chain = crc32c::crc32c_append(self.chain, record);
+        if chain != crc {
+            return None;
+        }
+        self.chain = chain;
+        self.offset += 8 + record.len();
+        Some(record)
+    }
+
+    fn at(&self, offset: usize) -> Option<(&'a [u8], u32)> {
+        let head = self.bytes.get(offset..offset.checked_add(8)?)?;
+        let len = u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize;
+        let crc = u32::from_le_bytes(head[4..].try_into().expect("four bytes"));
+        if len > RECORD_MAX {
+            return None;
+        }
+        Some((self.bytes.get(offset + 8..(offset + 8).checked_add(len)?)?, crc))
+    }
+
+    /// Whether a record that verifies follows the one that does not: then this is no torn end.
+    fn goes_on(&self) -> bool {
+        let Some((bad, crc)) = self.at(self.offset) else { return false };
+        let next = self.offset + 8 + bad.len();
+        let Some((record, next_crc)) = self.at(next) else { return false };
+        [crc, crc32c::crc32c_append(self.chain, bad)]
+            .into_iter()
+            .any(|chain| crc32c::crc32c_append(chain, record) == next_crc)
+    }
+}
+
+fn segment(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}.log"))
+}
+
+/// The newest whole segment. Older ones are left-overs of a crash between rename and removal.
+fn newest(folder: &Path) -> Result<Option<(u64, PathBuf)>, LogError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| io(folder, source))? {
+        let name = entry.map_err(|source| io(folder, source))?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    let newest = numbers.pop();
+    for old in numbers {
+        let path = segment(folder, old);
+        fs::remove_file(&path).map_err(|source| io(&path, source))?;
+    }
+    Ok(newest.map(|number| (number, segment(folder, number))))
+}
+
+/// Two processes that write one log would make one party say two things.
+fn lock(folder: &Path) -> Result<File, LogError> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| io(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(LogError::InUse { path: folder.display().to_string() })
+        }
+        Err(fs::TryLockError::Error(source)) => Err(io(&path, source)),
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> LogError {
+    LogError::Io { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use maftia_core::id::{Epoch, GroupId};
+use maftia_core::path::InstanceId;
+
+use super::*;
+use crate::log::Entry;
+
+fn record(text: &str) -> Record {
+    let instance = InstanceId::root(GroupId::new(0), Epoch::FIRST, "g");
+    Record::Took(Entry { instance, origin: None, mail: Bytes::copy_from_slice(text.as_bytes()) })
+}
+
+fn written(folder: &Path, texts: &[&str]) -> PathBuf {
+    let (mut log, _) = Disk::open(folder, "g-0", true).expect("a fresh folder");
+    for text in texts {
+        log.append(&record(text));
+    }
+    log.flush();
+    segment(folder, 1)
+}
+
+fn texts(recovered: &Recovered) -> Vec<(Lsn, Record)> {
+    recovered.records.clone()
+}
+
+#[test]
+fn what_was_written_is_read_and_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    written(folder.path(), &["a", "b"]);
+    let (mut log, recovered) = Disk::open(folder.path(), "g-0", true).expect("a good log");
+    assert_eq!(texts(&recovered), [(1, record("a")), (2, record("b"))]);
+    assert_eq!(log.append(&record("c")), 3);
+    log.flush();
+    assert_eq!(*log.durable().borrow(), Durable::UpTo(3));
+    assert_eq!(log.reread().expect("a good log").records.len(), 3);
+}
+
+#[test]
+fn a_snapshot_replaces_what_was_before_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut log, _) = Disk::open(folder.path(), "g-0", false).expect("a fresh folder");
+    for number in 0..100 {
+        log.append(&record(&number.to_string()));
+    }
+    let snapshot = Snapshot { at: 100, trees: Vec::new(), links: Bytes::from_static(b"l") };
+    log.replace(&snapshot);
+    log.append(&record("after"));
+    drop(log);
+    let (_, recovered) = Disk::open(folder.path(), "g-0", false).expect("a good log");
+    assert_eq!(recovered.snapshot, Some(snapshot));
+    assert_eq!(texts(&recovered), [(101, record("after"))]);
+    let segments = fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(segments, 2, "one segment and the lock");
+}
+
+#[test]
+fn a_torn_end_is_cut_off_at_every_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = written(folder.path(), &["first", "second"]);
+    let whole = fs::read(&path).expect("the segment");
+    let kept = whole.len() - (8 + encoded(&record("second")).len());
+    for end in kept..whole.len() {
+        fs::write(&path, &whole[..end]).expect("a torn segment");
+        let (mut log, recovered) = Disk::open(folder.path(), "g-0", true).expect("torn, not damaged");
+        assert_eq!(texts(&recovered), [(1, record("first"))], "cut at {end}");
+        assert_eq!(log.append(&record("again")), 2);
+        log.flush();
+        assert_eq!(log.reread().expect("mended").records[1].1, record("again"));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_at_every_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = written(folder.path(), &["first", "second", "third"]);
+    let whole = fs::read(&path).expect("the segment");
+    let record_len = 8 + encoded(&record("second")).len();
+    let second = whole.len() - (8 + encoded(&record("third")).len()) - record_len;
+    for at in second + 4..second + record_len {
+        let mut bent = whole.clone();
+        bent[at] ^= 1;
+        fs::write(&path, &bent).expect("a damaged segment");
+        let error = Disk::open(folder.path(), "g-0", true).expect_err("damaged");
+        assert!(matches!(error, LogError::Damaged { .. }), "byte {at}: {error}");
+    }
+}
+
+#[test]
+fn a_log_has_one_owner_and_one_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, _) = Disk::open(folder.path(), "g-0", true).expect("a fresh folder");
+    assert!(matches!(Disk::open(folder.path(), "g-0", true), Err(LogError::InUse { .. })));
+    drop(log);
+    assert!(matches!(Disk::open(folder.path(), "g-1", true), Err(LogError::Foreign { .. })));
+}
