@@ -15,6 +15,7 @@
 //! traits.
 
 pub(crate) mod bitmap;
+mod cache;
 mod digest;
 pub mod identity;
 mod job;

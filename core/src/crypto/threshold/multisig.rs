@@ -4,12 +4,13 @@
 //! needed, of distinct members. It names who signed, costs no pairing, and grows with the group: 64
 //! bytes a signer. It is not unique, so it is never a coin.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use super::super::{
-    Blame, Certificate, Digest, P256Identity, Purpose, Share, ThresholdSignature, bitmap,
-};
+use super::{blame, distinct};
 use crate::{
+    crypto::{
+        Blame, Certificate, Digest, P256Identity, Purpose, Share, ThresholdSignature, bitmap,
+    },
     id::{GroupId, PartyId},
     path::Tag,
     seat::Owner,
@@ -45,15 +46,6 @@ impl Multisig {
         party.number() < self.n
             && self.identity.verify_for(self.purpose, signer, tag.as_bytes(), digest, signature)
     }
-
-    /// The first share of each member; shares of others do not exist.
-    fn distinct<'a>(&self, shares: &'a [(PartyId, Share)]) -> BTreeMap<PartyId, &'a Share> {
-        let mut distinct = BTreeMap::new();
-        for (party, share) in shares.iter().filter(|(party, _)| party.number() < self.n) {
-            distinct.entry(*party).or_insert(share);
-        }
-        distinct
-    }
 }
 
 impl ThresholdSignature for Multisig {
@@ -75,16 +67,11 @@ impl ThresholdSignature for Multisig {
         digest: &Digest,
         shares: &[(PartyId, Share)],
     ) -> Result<Certificate, Blame> {
-        let distinct = self.distinct(shares);
-        if distinct.len() < self.needed {
-            return Err(Blame::TooFew { have: distinct.len(), needed: self.needed });
-        }
+        let right = |party, share: &Share| self.right(party, tag, digest, &share.0);
+        let distinct = distinct(shares, self.n.into(), self.needed)?;
         let first: Vec<_> = distinct.iter().take(self.needed).collect();
-        if !first.iter().all(|(party, share)| self.right(**party, tag, digest, &share.0)) {
-            let wrong =
-                |(party, share): &(&PartyId, &&Share)| !self.right(**party, tag, digest, &share.0);
-            let culprits = distinct.iter().filter(wrong).map(|(party, _)| *party);
-            return Err(Blame::Culprits(culprits.collect()));
+        if !first.iter().all(|(party, share)| right(**party, share)) {
+            return Err(blame(&distinct, right));
         }
         let signers: Vec<_> = first.iter().map(|(party, _)| **party).collect();
         let mut bytes = bitmap::of(&signers, self.n);

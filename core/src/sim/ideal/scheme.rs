@@ -1,7 +1,5 @@
 //! The threshold schemes of the ideal world.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::{World, group_bytes};
@@ -9,6 +7,7 @@ use crate::{
     crypto::{
         Blame, Certificate, Ciphertext, Digest, Share, ThresholdCipher, ThresholdCoin,
         ThresholdSignature, bitmap,
+        threshold::{blame, distinct},
     },
     id::{GroupId, PartyId},
     path::Tag,
@@ -82,18 +81,11 @@ impl Shares {
         digest: &[u8],
         shares: &[(PartyId, Share)],
     ) -> Result<Vec<PartyId>, Blame> {
-        let mut distinct = BTreeMap::new();
-        for (party, share) in shares.iter().filter(|(party, _)| party.number() < self.n()) {
-            distinct.entry(*party).or_insert(share);
-        }
-        if distinct.len() < self.needed {
-            return Err(Blame::TooFew { have: distinct.len(), needed: self.needed });
-        }
-        let wrong = |party: PartyId, share| !self.check(party, tag, digest, share);
+        let right = |party, share: &Share| self.check(party, tag, digest, share);
+        let distinct = distinct(shares, self.n().into(), self.needed)?;
         let first = distinct.iter().take(self.needed);
-        if first.clone().any(|(party, share)| wrong(*party, share)) {
-            let culprits = distinct.iter().filter(|(party, share)| wrong(**party, share));
-            return Err(Blame::Culprits(culprits.map(|(party, _)| *party).collect()));
+        if !first.clone().all(|(party, share)| right(*party, share)) {
+            return Err(blame(&distinct, right));
         }
         Ok(first.map(|(party, _)| *party).collect())
     }
