@@ -3,13 +3,19 @@
 //! | | chooses | uses |
 //! |---|---|---|
 //! | [`coin`] | random bits that nobody knows before `f + 1` parties toss | |
+//! | [`binary`] | one bit that a correct party proposed | a coin a round |
+//! | [`validated`] | one bit, of which 1 needs a proof | one binary agreement |
 
+pub mod binary;
 pub mod bool_set;
 pub mod coin;
+pub mod validated;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::{protocol::Data, seat::Seat};
+use serde::Serialize;
+
+use crate::{crypto::Digest, fault::Fault, protocol::Data, seat::Seat, wire};
 
 /// What may be proposed: the condition of external validity.
 ///
@@ -29,4 +35,10 @@ pub trait Predicate: Data {
     fn judge(&self, seat: &Seat, proof: &Self::Proof) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.holds(seat, proof))).unwrap_or(false)
     }
+}
+
+/// Two votes of one party where one is allowed.
+fn equivocated<V: Serialize>(first: &V, second: &V) -> Fault {
+    let name = |vote: &V| Digest::of("vote", &wire::encode(vote));
+    Fault::Equivocated { first: name(first), second: name(second) }
 }
