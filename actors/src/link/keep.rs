@@ -1,0 +1,252 @@
+//! Makes lines and makes them again: dials, accepts, and lets nobody in who does not prove a name.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use maftia_core::seat::Owner;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_local,
+    time::{sleep, timeout},
+};
+
+use super::{
+    End, Refusal,
+    handshake::{Dialing, Keys, Listening, refused},
+    links::Inner,
+    name,
+    packet::{BadPacket, HANDSHAKE_MAX, Kind, Packet},
+    wire::{Place, Reader, Transport, Writer},
+};
+
+/// How long a handshake may take.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
+
+/// Connections at a time whose other end has not proved who it is.
+const PENDING_MAX: usize = 256;
+
+/// How many of these one host may have: four of them do not keep everybody else out.
+const PENDING_PER_HOST: usize = PENDING_MAX / 4;
+
+/// How long to wait before dialing again: at first, and at most. A peer that is back is found soon,
+/// and one that is gone costs nothing worth counting.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// A line that stood this long was a good one: the next wait is short again.
+const GOOD: Duration = Duration::from_secs(1);
+
+/// How often strangers may make us write a line into the log.
+const COMPLAINTS: Duration = Duration::from_secs(1);
+
+/// Starts to dial whom it is ours to dial, and to accept.
+pub(super) fn open<T: Transport>(inner: &Rc<Inner>, transport: T, to: Vec<Owner>) {
+    let transport = Rc::new(transport);
+    let me = inner.passport.me;
+    for to in to.into_iter().filter(|to| dials(me, *to)) {
+        let (inner, transport) = (Rc::clone(inner), Rc::clone(&transport));
+        spawn_local(async move {
+            let closing = inner.closing.clone();
+            closing.run_until_cancelled(keep(&inner, &*transport, to)).await;
+        });
+    }
+    let inner = Rc::clone(inner);
+    spawn_local(async move {
+        let closing = inner.closing.clone();
+        closing.run_until_cancelled(admit(&inner, &*transport)).await;
+    });
+}
+
+/// Whether it is `me` who dials: clients do, and of two parties the one with the smaller name.
+fn dials(me: Owner, to: Owner) -> bool {
+    match (me, to) {
+        (Owner::Client(_), Owner::Party(..)) => true,
+        (Owner::Party(..), Owner::Party(..)) => me < to,
+        (_, Owner::Client(_)) => false,
+    }
+}
+
+/// Dials one owner for ever.
+async fn keep<T: Transport>(inner: &Rc<Inner>, transport: &T, to: Owner) {
+    let mut wait = BACKOFF.0;
+    let mut last = String::new();
+    loop {
+        inner.lab.until(false).await;
+        let since = Instant::now();
+        let end = match dial(inner, transport, to).await {
+            Ok((keys, reader, writer)) => inner.hold(to, keys, reader, writer).await,
+            Err(end) => end,
+        };
+        if inner.is_leaving() {
+            return;
+        }
+        let text = end.to_string();
+        if text != last {
+            tracing::info!(me = %name(inner.passport.me), peer = %name(to), "no line: {text}");
+            last = text;
+        }
+        wait = if since.elapsed() > GOOD { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
+        sleep(jittered(wait)).await;
+    }
+}
+
+/// Between half of the time and all of it, so that those who lost the same peer do not come back
+/// in step.
+fn jittered(time: Duration) -> Duration {
+    let dice = getrandom::u32().unwrap_or(0);
+    time / 2 + time / 2 * (dice >> 16) / (1 << 16)
+}
+
+/// Reaches for an owner and proves who we are.
+async fn dial<T: Transport>(
+    inner: &Inner,
+    transport: &T,
+    to: Owner,
+) -> Result<(Keys, T::Reader, T::Writer), End> {
+    let shake = async {
+        let passport = &inner.passport;
+        let (mut reader, mut writer) = transport.dial(to).await?;
+        let (dialing, hello) = Dialing::start(passport, to);
+        say(&mut writer, hello).await?;
+        let answer = hear(&mut reader).await?;
+        let (proving, proof) = dialing.answered(passport, &answer)?;
+        say(&mut writer, proof).await?;
+        let keys = proving.proved(passport, &hear(&mut reader).await?)?;
+        Ok((keys, reader, writer))
+    };
+    timeout(HANDSHAKE, shake).await.map_err(|_| End::Silent)?
+}
+
+async fn say(writer: &mut impl Writer, message: bytes::Bytes) -> Result<(), End> {
+    writer.write(&mut vec![Packet::handshake(message)]).await
+}
+
+async fn hear(reader: &mut impl Reader) -> Result<bytes::Bytes, End> {
+    let packet = reader.read(HANDSHAKE_MAX).await?;
+    match packet.head.kind {
+        Kind::Handshake => Ok(packet.body),
+        other => Err(BadPacket::Kind(other.code()).into()),
+    }
+}
+
+/// Those who have not proved who they are.
+struct Hall {
+    seats: Arc<Semaphore>,
+    hosts: RefCell<BTreeMap<Place, usize>>,
+    complaints: Cell<(Option<Instant>, u64)>,
+}
+
+/// A seat in the hall.
+struct Ticket {
+    hall: Rc<Hall>,
+    place: Place,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Hall {
+    /// A seat, if there is one for somebody from there.
+    fn enter(self: &Rc<Self>, place: Place) -> Option<Ticket> {
+        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        let mut hosts = self.hosts.borrow_mut();
+        let count = hosts.entry(place).or_default();
+        if matches!(place, Place::Host(_)) && *count >= PENDING_PER_HOST {
+            return None;
+        }
+        *count += 1;
+        Some(Ticket { hall: Rc::clone(self), place, _seat: seat })
+    }
+
+    /// Writes a line about somebody who did not get in, unless there was one just now.
+    fn complain(&self, me: Owner, place: Place, what: &str) {
+        let (last, missed) = self.complaints.get();
+        if last.is_some_and(|last| last.elapsed() < COMPLAINTS) {
+            return self.complaints.set((last, missed + 1));
+        }
+        self.complaints.set((Some(Instant::now()), 0));
+        tracing::warn!(me = %name(me), ?place, more = missed, "turned away: {what}");
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut hosts = self.hall.hosts.borrow_mut();
+        if let Some(count) = hosts.get_mut(&self.place) {
+            *count -= 1;
+            if *count == 0 {
+                hosts.remove(&self.place);
+            }
+        }
+    }
+}
+
+/// Accepts for ever.
+async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
+    let hall = Rc::new(Hall {
+        seats: Arc::new(Semaphore::new(PENDING_MAX)),
+        hosts: RefCell::default(),
+        complaints: Cell::default(),
+    });
+    loop {
+        inner.lab.until(false).await;
+        let (reader, writer, place) = match transport.accept().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                // Out of file descriptors, mostly: others must end before it can go on.
+                tracing::warn!(me = %name(inner.passport.me), "cannot accept: {error}");
+                sleep(BACKOFF.0).await;
+                continue;
+            }
+        };
+        match hall.enter(place) {
+            None => hall.complain(inner.passport.me, place, "too many handshakes at a time"),
+            Some(ticket) => {
+                let inner = Rc::clone(inner);
+                spawn_local(async move {
+                    let closing = inner.closing.clone();
+                    closing.run_until_cancelled(meet(&inner, ticket, reader, writer)).await;
+                });
+            }
+        }
+    }
+}
+
+/// Lets one in who proves who it is, and gives its seat in the hall back.
+async fn meet(inner: &Inner, ticket: Ticket, mut reader: impl Reader, mut writer: impl Writer) {
+    let proved = timeout(HANDSHAKE, prove(inner, &mut reader, &mut writer)).await;
+    let (owner, keys) = match proved.unwrap_or(Err(End::Silent)) {
+        Ok(proved) => proved,
+        Err(end) => return ticket.hall.complain(inner.passport.me, ticket.place, &end.to_string()),
+    };
+    drop(ticket);
+    let end = inner.hold(owner, keys, reader, writer).await;
+    tracing::debug!(me = %name(inner.passport.me), peer = %name(owner), "line ended: {end}");
+}
+
+async fn prove(
+    inner: &Inner,
+    reader: &mut impl Reader,
+    writer: &mut impl Writer,
+) -> Result<(Owner, Keys), End> {
+    let passport = &inner.passport;
+    let (listening, answer) = match Listening::start(passport, &hear(reader).await?) {
+        Ok(started) => started,
+        Err(refusal) => return turn_away(writer, refusal).await,
+    };
+    say(writer, answer).await?;
+    let (owner, keys, proof) = match listening.proved(passport, &hear(reader).await?) {
+        Ok(proved) => proved,
+        Err(refusal) => return turn_away(writer, refusal).await,
+    };
+    say(writer, proof).await?;
+    Ok((owner, keys))
+}
+
+/// Says why, and fails with it.
+async fn turn_away<T>(writer: &mut impl Writer, refusal: Refusal) -> Result<T, End> {
+    say(writer, refused(&refusal)).await?;
+    Err(refusal.into())
+}

@@ -1,0 +1,101 @@
+//! What a frame carries, shared between all the peers that it goes to.
+
+use std::sync::LazyLock;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use maftia_core::{
+    crypto::Digest,
+    path::InstanceId,
+    wire::{self, limits},
+};
+use serde::{Deserialize, Serialize};
+
+/// The longest encoded instance, in bytes: the deepest path, and a name of 256 letters.
+const INSTANCE_MAX: usize = 512;
+
+/// The most bytes that instance and body may have together: a full frame and its address.
+pub(super) const PARCEL_MAX: usize = limits::FRAME_MAX + INSTANCE_MAX + 2;
+
+/// What is kept of a parcel beside its bytes, for the bounds of a backlog.
+const OVERHEAD: usize = 128;
+
+/// The key that separates digests of parcels from all others; derived once.
+static CONTEXT: LazyLock<[u8; 32]> =
+    LazyLock::new(|| blake3::derive_key("maftia/v1/link parcel", b""));
+
+/// A body, its address, and the digest of both, which is computed once however many peers get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// The length of the encoded instance in two bytes, and the instance.
+    pub(super) address: Bytes,
+    pub(super) body: Bytes,
+    pub(super) digest: Digest,
+}
+
+/// Why bytes are no parcel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadParcel {
+    /// The body or the address is longer than any may be.
+    #[error("a parcel of {0} bytes is above the limit of {PARCEL_MAX}")]
+    TooLong(usize),
+    /// The bytes end before the address does.
+    #[error("the address is cut off")]
+    Cut,
+    /// The address names no instance.
+    #[error("the address is no instance: {0}")]
+    Address(String),
+}
+
+impl Parcel {
+    /// A parcel to `instance`.
+    pub fn new(instance: &InstanceId, body: Bytes) -> Result<Self, BadParcel> {
+        let name = wire::encode(instance);
+        if name.len() > INSTANCE_MAX || body.len() > limits::FRAME_MAX {
+            return Err(BadParcel::TooLong(name.len().saturating_add(body.len())));
+        }
+        let mut address = BytesMut::with_capacity(2 + name.len());
+        address.put_u16_le(name.len() as u16);
+        address.put_slice(&name);
+        Ok(Self::of(address.freeze(), body))
+    }
+
+    /// The parcel that came over a wire, still unchecked.
+    pub(super) fn of(address: Bytes, body: Bytes) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(&CONTEXT);
+        hasher.update(&address).update(&body);
+        let digest = hasher.finalize().into();
+        Self { address, body, digest }
+    }
+
+    /// Parts the bytes of a frame into address and body.
+    pub(super) fn part(mut bytes: Bytes) -> Result<(Bytes, Bytes), BadParcel> {
+        let length = *bytes.first_chunk::<2>().ok_or(BadParcel::Cut)?;
+        let end = 2 + usize::from(u16::from_le_bytes(length));
+        if end > bytes.len() || end > 2 + INSTANCE_MAX {
+            return Err(BadParcel::Cut);
+        }
+        let address = bytes.split_to(end);
+        Ok((address, bytes))
+    }
+
+    /// Whom it is for.
+    pub fn instance(&self) -> Result<InstanceId, BadParcel> {
+        let name = self.address.get(2..).ok_or(BadParcel::Cut)?;
+        let id: InstanceId =
+            wire::decode(name).map_err(|error| BadParcel::Address(error.to_string()))?;
+        if id.path().len() > InstanceId::DEPTH_MAX {
+            return Err(BadParcel::Address("it is deeper than any instance".into()));
+        }
+        Ok(id)
+    }
+
+    /// Its length on the wire, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.address.len() + self.body.len()
+    }
+
+    /// What it weighs in a backlog, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.len() + OVERHEAD
+    }
+}

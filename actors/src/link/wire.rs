@@ -1,0 +1,91 @@
+//! What a line needs of a transport: packets in order, both ways.
+
+use std::io;
+
+use super::{
+    handshake::Refusal,
+    packet::{BadPacket, Packet},
+    parcel::BadParcel,
+    session::Lie,
+};
+
+/// The half of a connection that packets come out of.
+pub(super) trait Reader: 'static {
+    /// The next packet, if its content has at most `limit` bytes.
+    async fn read(&mut self, limit: usize) -> Result<Packet, End>;
+}
+
+/// The half of a connection that packets go into.
+pub(super) trait Writer: 'static {
+    /// Writes all packets, leaving none, and pushes them out.
+    async fn write(&mut self, packets: &mut Vec<Packet>) -> Result<(), End>;
+}
+
+/// A way to reach other owners, and to be reached.
+pub(super) trait Transport: 'static {
+    type Reader: Reader;
+    type Writer: Writer;
+
+    /// Reaches for another owner.
+    async fn dial(&self, to: maftia_core::seat::Owner) -> io::Result<(Self::Reader, Self::Writer)>;
+
+    /// The next one who reaches for us, and the place that it comes from. An error is passing.
+    async fn accept(&self) -> io::Result<(Self::Reader, Self::Writer, Place)>;
+}
+
+/// Where a connection comes from, to bound how many handshakes one place may keep open. It is no
+/// identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// This process.
+    Here,
+    /// A host.
+    Host(std::net::IpAddr),
+}
+
+/// Why a line ended. The session outlives it.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    /// It brought bytes that are no packet of the peer.
+    #[error("the connection brought a bad packet: {0}")]
+    Packet(String),
+    /// The peer sent what no owner may send.
+    #[error("the peer sent a bad frame: {0}")]
+    Parcel(#[from] BadParcel),
+    /// The peer claims what cannot be.
+    #[error("the peer lies: it {0}")]
+    Lie(#[from] Lie),
+    /// There was no agreement on who is there.
+    #[error("the handshake failed: the other side {0}")]
+    Refused(#[from] Refusal),
+    /// We were refused.
+    #[error("the other side refused the handshake: this side {0}")]
+    RefusedUs(Refusal),
+    /// Nothing came for too long.
+    #[error("nothing came for too long")]
+    Silent,
+    /// The peer made a newer connection.
+    #[error("the peer made a newer connection")]
+    Replaced,
+    /// The peer left in order.
+    #[error("the peer left")]
+    Left,
+    /// This side closed it.
+    #[error("this side closed it")]
+    Closed,
+}
+
+impl From<BadPacket> for End {
+    fn from(bad: BadPacket) -> Self {
+        Self::Packet(bad.to_string())
+    }
+}
+
+/// Refuses content that is not allowed yet.
+pub(super) fn allowed(packet: &super::packet::Head, limit: usize) -> Result<(), End> {
+    let length = packet.length;
+    if length > limit { Err(BadPacket::TooLong { length, max: limit }.into()) } else { Ok(()) }
+}
