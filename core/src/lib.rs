@@ -8,7 +8,7 @@
 //! 2. [`stream`]: many payloads, in order
 //! 3. [`replica`]: a service behind a stream, and its clients
 //! 4. [`tree`], [`host`], [`mail`], [`lobby`]: what runs a protocol
-//! 5. [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`], [`fault`]: what
+//! 5. [`config`], [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`], [`fault`]: what
 //!    the above stand on
 
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@
 pub mod agreement;
 pub mod broadcast;
 pub mod children;
+pub mod config;
 pub mod crypto;
 pub mod effects;
 pub mod fault;

@@ -216,7 +216,12 @@ impl Writer {
 }
 
 /// Writes a new segment that holds a snapshot, whole or not at all.
-fn begin(folder: &Path, number: u64, party: &str, snapshot: &[u8]) -> Result<(File, u32), LogError> {
+fn begin(
+    folder: &Path,
+    number: u64,
+    party: &str,
+    snapshot: &[u8],
+) -> Result<(File, u32), LogError> {
     let snapshot = wire::decode_own(snapshot).expect("our own snapshot");
     let header = wire::encode(&Header { version: VERSION, party: party.into(), snapshot });
     let path = segment(folder, number);

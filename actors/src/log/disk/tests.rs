@@ -60,7 +60,8 @@ fn a_torn_end_is_cut_off_at_every_byte() {
     let kept = whole.len() - (8 + encoded(&record("second")).len());
     for end in kept..whole.len() {
         fs::write(&path, &whole[..end]).expect("a torn segment");
-        let (mut log, recovered) = Disk::open(folder.path(), "g-0", true).expect("torn, not damaged");
+        let (mut log, recovered) =
+            Disk::open(folder.path(), "g-0", true).expect("torn, not damaged");
         assert_eq!(texts(&recovered), [(1, record("first"))], "cut at {end}");
         assert_eq!(log.append(&record("again")), 2);
         log.flush();

@@ -1,0 +1,125 @@
+//! What follows from a configuration, in words.
+
+use std::fmt::{Result, Write};
+
+use super::{
+    CertificateScheme, CoinScheme, Config, Durability, GroupConfig, Schemes, ServiceConfig,
+};
+
+pub(super) fn explain(config: &Config) -> String {
+    let mut text = String::new();
+    write_all(&mut text, config).expect("writing to a string cannot fail");
+    text
+}
+
+fn write_all(out: &mut String, config: &Config) -> Result {
+    for group in config.groups() {
+        write_group(out, group, config.schemes())?;
+        writeln!(out)?;
+    }
+    let clients = config.clients();
+    let others = if clients.open { "others bring keys of their own" } else { "others are refused" };
+    let names = clients.names.join(", ");
+    let names = if names.is_empty() { "no keys are dealt" } else { &names };
+    writeln!(out, "clients     {names}; {others}")?;
+    writeln!(out, "durability  {}", durability(config.durability()))?;
+    writeln!(
+        out,
+        "keys        {}/ holds the key files, relative to the configuration",
+        config.keys()
+    )?;
+    writeln!(out, "data        {}/ holds logs and checkpoints", config.data())?;
+    if config.lab() {
+        writeln!(out, "lab         ON: consoles may make members lie; never in earnest")?;
+    }
+    writeln!(out, "digest      {} (keys are dealt for it)", config.digest())
+}
+
+fn write_group(out: &mut String, group: &GroupConfig, schemes: Schemes) -> Result {
+    let t = group.thresholds;
+    let (n, f) = (t.n(), t.f());
+    let what = match &group.service {
+        ServiceConfig::Transactions => "decides on transactions",
+        ServiceConfig::Accounts(_) => "keeps accounts",
+    };
+    writeln!(
+        out,
+        "group `{}` {what}; n = {n}, f = {f}, asynchronous, epoch {}",
+        group.name, group.epoch
+    )?;
+    for (place, address) in group.members.iter().enumerate() {
+        writeln!(out, "  {:<12} {address}", format!("{}[{place}]", group.name))?;
+    }
+    if let ServiceConfig::Accounts(accounts) = &group.service {
+        let list: Vec<_> =
+            accounts.iter().map(|(name, amount)| format!("{name} = {amount}")).collect();
+        writeln!(
+            out,
+            "  accounts     {}",
+            if list.is_empty() { "none yet".into() } else { list.join(", ") }
+        )?;
+    }
+    write_promise(out, group)?;
+    let (certificates, coin) = (certificates(schemes), coin(schemes));
+    writeln!(
+        out,
+        "  quorum       {} of {n}: any two share a correct member ({certificates})",
+        t.quorum()
+    )?;
+    writeln!(
+        out,
+        "  one correct  {} of {n}: replies, statements, checkpoints ({certificates})",
+        t.one_correct()
+    )?;
+    writeln!(out, "  coin         {} of {n} show it ({coin})", t.one_correct())?;
+    writeln!(out, "  cipher       {} of {n} open it (pairing)", t.one_correct())
+}
+
+/// What is tolerated, and what is not.
+fn write_promise(out: &mut String, group: &GroupConfig) -> Result {
+    let t = group.thresholds;
+    let (n, f) = (t.n(), t.f());
+    let promise = match f {
+        0 => "NOTHING: one lying or silent member breaks the promises".into(),
+        1 => "1 member that lies, is slow or is silent".into(),
+        _ => format!("{f} members that lie, are slow or are silent, together"),
+    };
+    writeln!(out, "  tolerates    {promise}")?;
+    writeln!(out, "  goes on      while {} of {n} are correct and connected", t.available())?;
+    let spare = n - (3 * f + 1);
+    if spare > 0 {
+        writeln!(
+            out,
+            "  note         {spare} members more than f = {f} needs; f = {} needs {}",
+            f + 1,
+            3 * f + 4
+        )?;
+    }
+    Ok(())
+}
+
+fn certificates(schemes: Schemes) -> &'static str {
+    match schemes.certificates {
+        CertificateScheme::Multisig => "multisig: P-256 signatures",
+        CertificateScheme::Pairing => "one signature over pairings",
+    }
+}
+
+fn coin(schemes: Schemes) -> &'static str {
+    match schemes.coin {
+        CoinScheme::Ddh => "Diffie-Hellman on P-256",
+        CoinScheme::Pairing => "pairing",
+    }
+}
+
+fn durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Memory => {
+            "memory: a restarted member catches up from the others as an observer"
+        }
+        Durability::Disk { sync: true } => "disk, synced: a restarted member goes on where it was",
+        Durability::Disk { sync: false } => {
+            "disk, not synced: after the machine failed a member returns as an observer"
+        }
+    }
+}
