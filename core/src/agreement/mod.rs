@@ -5,10 +5,12 @@
 //! | [`coin`] | random bits that nobody knows before `f + 1` parties toss | |
 //! | [`binary`] | one bit that a correct party proposed | a coin a round |
 //! | [`validated`] | one bit, of which 1 needs a proof | one binary agreement |
+//! | [`multivalued`] | one of the proposals | a consistent broadcast a party, a validated agreement a turn |
 
 pub mod binary;
 pub mod bool_set;
 pub mod coin;
+pub mod multivalued;
 pub mod validated;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
