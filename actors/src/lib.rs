@@ -1,4 +1,24 @@
 //! The only crate that knows actix, sockets and disks.
+//!
+//! A protocol is a value; here it becomes a supervised actor with a typed mailbox. Read in this
+//! order:
+//!
+//! 1. [`address`], [`instance`]: the actor: remember, step, release
+//! 2. [`party`]: what the actors of one party share
+//! 3. [`log`]: what a party remembers, so that it never contradicts itself
+//! 4. [`link`]: authenticated, reliable, ordered, bounded ways to peers
+//! 5. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
+//!    do not
 
+pub mod accusations;
+pub mod address;
+mod desk;
+pub mod instance;
 pub mod link;
 pub mod log;
+pub mod party;
+pub mod placement;
+pub mod pool;
+pub mod pulse;
+pub mod restarts;
+mod router;

@@ -1,0 +1,356 @@
+//! What the actors of one party share: its log, its links, its keys. It lives on one arbiter.
+
+mod outbox;
+mod start;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use maftia_core::{
+    crypto::{Job, Keys},
+    effects::{Lane, To},
+    fault::Fault,
+    host::Alarm,
+    id::{GroupId, Peer},
+    mail::Mail,
+    path::InstanceId,
+    protocol::Protocol,
+    seat::{Directory, Owner},
+    time::Span,
+};
+use tokio::sync::watch;
+
+use self::outbox::Outbox;
+pub use self::start::{Setup, Started};
+use crate::{
+    accusations::{Accusations, Seen},
+    address::Address,
+    link::Links,
+    log::{Durable, Log, LogError, Lsn, Origin, Record, SEGMENT_BYTES, Snapshot},
+    placement::Placement,
+    pool::Pool,
+    pulse::Pulse,
+    restarts::RestartLimit,
+    router::Router,
+};
+
+/// What a party asks of an actor whose type it does not know.
+pub(crate) trait Lodger {
+    /// The tree as bytes.
+    fn save(&self) -> Bytes;
+    /// Takes mail from the log again.
+    fn replay(&self, mail: &[u8]) -> Result<(), String>;
+    /// After a replay: hands out what is unanswered.
+    fn rouse(&self);
+    /// It is over: gives up its own address.
+    fn leave(&self);
+}
+
+/// What one instance remembers of itself.
+pub(crate) struct History {
+    pub(crate) snapshot: Option<Bytes>,
+    pub(crate) mail: Vec<Bytes>,
+}
+
+/// What a party is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It reads its log and says nothing.
+    Replaying,
+    /// It takes part.
+    Live,
+    /// It stopped by itself, and why.
+    Stopped(Arc<str>),
+}
+
+/// One party. Its clones by [`Rc`] are the same party.
+pub struct Party {
+    owner: Owner,
+    group: Option<GroupId>,
+    directory: Arc<Directory>,
+    keys: Keys,
+    links: Links,
+    pool: Pool,
+    placement: Placement,
+    pulse: Arc<Pulse>,
+    router: Router,
+    log: RefCell<Box<dyn Log>>,
+    durable: RefCell<watch::Receiver<Durable>>,
+    outbox: RefCell<Outbox>,
+    lodgers: RefCell<BTreeMap<InstanceId, Rc<dyn Lodger>>>,
+    saved: RefCell<BTreeMap<InstanceId, Bytes>>,
+    state: watch::Sender<State>,
+    pending: RefCell<Vec<Box<dyn FnOnce()>>>,
+    /// Mail between actors that was posted and not taken, by addressee.
+    under_way: RefCell<BTreeMap<InstanceId, usize>>,
+    blocked: RefCell<Vec<Owner>>,
+    last: Cell<Lsn>,
+    segment: Cell<u64>,
+    restarts: RefCell<RestartLimit>,
+    accusations: RefCell<Accusations>,
+}
+
+impl Party {
+    /// Who this is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// What it holds against others.
+    pub fn accusations(&self) -> Vec<Seen> {
+        self.accusations.borrow().list()
+    }
+
+    /// How its links do, and the place of its last record.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The place of the last record in its log.
+    pub fn last(&self) -> Lsn {
+        self.last.get()
+    }
+
+    /// How many actors it has.
+    pub fn actors(&self) -> usize {
+        self.lodgers.borrow().len()
+    }
+
+    /// Stops by itself, rather than limp: cuts its links and takes no mail any more.
+    pub fn stop(&self, why: &str) {
+        if matches!(*self.state.borrow(), State::Stopped(_)) {
+            return;
+        }
+        tracing::error!(party = %self.owner.seen_from(None), "the party stops: {why}");
+        self.state.send_replace(State::Stopped(why.into()));
+        self.links.close();
+        for lodger in std::mem::take(&mut *self.lodgers.borrow_mut()).into_values() {
+            lodger.leave();
+        }
+    }
+
+    /// An ordered stop: finishes what is in the log, says good-bye to its peers, then stops.
+    pub async fn leave(&self, grace: Duration) {
+        self.log.borrow_mut().flush();
+        self.release();
+        self.links.leave(grace).await;
+        self.stop("it was told to");
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        *self.state.borrow() == State::Live
+    }
+
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    pub(crate) fn may_restart(&self) -> bool {
+        self.restarts.borrow_mut().allows(Instant::now())
+    }
+
+    pub(crate) fn saved(&self, id: &InstanceId) -> Option<Bytes> {
+        self.saved.borrow_mut().remove(id)
+    }
+
+    pub(crate) fn lodge<P: Protocol>(
+        &self,
+        id: &InstanceId,
+        lodger: Rc<dyn Lodger>,
+        address: &Address<P>,
+    ) {
+        self.lodgers.borrow_mut().insert(id.clone(), lodger);
+        self.router.open(address);
+    }
+
+    /// Ends an actor and all that hang below it.
+    pub(crate) fn evict(&self, over: &InstanceId) {
+        let below: Vec<InstanceId> =
+            self.lodgers.borrow().keys().filter(|id| id.below(over).is_some()).cloned().collect();
+        for id in below {
+            self.router.close(&id);
+            self.under_way.borrow_mut().remove(&id);
+            let lodger = self.lodgers.borrow_mut().remove(&id);
+            lodger.into_iter().for_each(|lodger| lodger.leave());
+        }
+    }
+
+    /// Writes a record; a frame is acknowledged when the record is durable.
+    pub(crate) fn remember(&self, record: Record, origin: Option<Origin>) -> Lsn {
+        let lsn = self.log.borrow_mut().append(&record);
+        self.last.set(lsn);
+        if let Some(origin) = origin {
+            self.outbox.borrow_mut().acknowledge(lsn, origin);
+        }
+        lsn
+    }
+
+    /// A frame that nobody needs: it is acknowledged, and not remembered.
+    pub(crate) fn took(&self, origin: Origin) {
+        let last = self.last.get();
+        self.outbox.borrow_mut().acknowledge(last, origin);
+    }
+
+    /// What one instance took, without what is to be skipped.
+    pub(crate) fn history(&self, id: &InstanceId) -> Result<History, LogError> {
+        let recovered = self.log.borrow_mut().reread()?;
+        let skipped = start::skipped(&recovered.records);
+        let snapshot = recovered.snapshot.into_iter().flat_map(|snapshot| snapshot.trees);
+        let took = |(lsn, record)| match record {
+            Record::Took(entry) if entry.instance == *id && !skipped.contains(&lsn) => {
+                Some(entry.mail)
+            }
+            _ => None,
+        };
+        Ok(History {
+            snapshot: snapshot.into_iter().find(|(of, _)| of == id).map(|(_, tree)| tree),
+            mail: recovered.records.into_iter().filter_map(took).collect(),
+        })
+    }
+
+    /// Carries a frame, once what caused it is durable.
+    pub(crate) fn emit(&self, lsn: Lsn, to: To, instance: InstanceId, lane: Lane, frame: Bytes) {
+        let to = self.addressees(to);
+        self.outbox.borrow_mut().hold(lsn, outbox::Parcel { to, instance, lane, frame });
+    }
+
+    fn addressees(&self, to: To) -> Vec<Owner> {
+        let members = |group: GroupId| {
+            let group = self.directory.group(group).expect("groups are found in the directory");
+            maftia_core::id::PartyId::all(group.thresholds.n())
+                .map(|party| Owner::Party(group.id, party))
+                .collect()
+        };
+        match to {
+            To::Member(party) => self.group.map(|group| Owner::Party(group, party)).into_iter().collect(),
+            To::Everyone => self.group.map(members).unwrap_or_default(),
+            To::Group(group) => members(group),
+            To::Foreign(group, party) => vec![Owner::Party(group, party)],
+            To::Client(client) => vec![Owner::Client(client)],
+        }
+    }
+
+    /// Hands out what has become durable. A log that failed ends the party.
+    pub(crate) fn release(&self) {
+        let durable = self.durable.borrow().borrow().clone();
+        match durable {
+            Durable::UpTo(lsn) => {
+                while let Some(parcel) = self.outbox.borrow_mut().next_parcel(lsn) {
+                    let outbox::Parcel { to, instance, lane, frame } = parcel;
+                    if let Err(error) = self.links.send_many(&to, lane, &instance, frame) {
+                        tracing::debug!(%instance, "a frame has no way: {error}");
+                    }
+                }
+                while let Some(origin) = self.outbox.borrow_mut().next_taken(lsn) {
+                    let Origin { from, lane, number } = origin;
+                    self.links.durable(from, lane, number);
+                }
+            }
+            Durable::Failed(why) => self.stop(&format!("its log failed: {why}")),
+        }
+    }
+
+    pub(crate) fn arm<P: Protocol>(&self, address: &Address<P>, alarm: Alarm, after: Span) {
+        if self.is_live() {
+            let address = address.clone();
+            actix_rt::spawn(async move {
+                actix_rt::time::sleep(Duration::from_micros(after.as_micros())).await;
+                address.post(Mail::Alarm(alarm));
+            });
+        }
+    }
+
+    pub(crate) fn compute<P: Protocol>(&self, address: &Address<P>, id: InstanceId, job: Job) {
+        if self.is_live() {
+            let address = address.clone();
+            let fell = || tracing::error!("a job fell; whoever asked waits for ever");
+            let done = move |answer| address.post(Mail::Answer { job: id, answer });
+            self.pool.compute(job, self.keys.clone(), done, fell);
+        }
+    }
+
+    pub(crate) fn accuse(&self, instance: &InstanceId, peer: Peer, fault: Fault) {
+        let culprit = match (peer, self.group) {
+            (Peer::Member(party), Some(group)) | (Peer::Foreign(group, party), _) => {
+                Owner::Party(group, party)
+            }
+            (Peer::Client(client), _) => Owner::Client(client),
+            (Peer::Member(_), None) => return,
+        };
+        if self.accusations.borrow_mut().note(culprit, instance, fault.clone()) {
+            tracing::warn!(%instance, %peer, "{fault}");
+        }
+    }
+
+    /// Mail from one actor of the party to another. During a replay it waits: the log may hold it.
+    pub(crate) fn post<P: Protocol>(&self, to: &Address<P>, mail: Mail<P>) {
+        if *self.state.borrow() == State::Replaying {
+            let to = to.clone();
+            return self.pending.borrow_mut().push(Box::new(move || to.post(mail)));
+        }
+        *self.under_way.borrow_mut().entry(to.id().clone()).or_default() += 1;
+        to.post(mail);
+    }
+
+    /// Mail came to its actor. What came from inside is not under way any more.
+    pub(crate) fn arrived<P: Protocol>(&self, at: &InstanceId, mail: &Mail<P>, link: bool) {
+        let inside = match mail {
+            Mail::Input { number, .. } => *number > 0,
+            Mail::Start | Mail::Heard { .. } => true,
+            Mail::Frame { .. } => !link,
+            Mail::Alarm(_) | Mail::Answer { .. } | Mail::Missed { .. } => false,
+        };
+        let mut under_way = self.under_way.borrow_mut();
+        if inside && let Some(count) = under_way.get_mut(at) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.remove(at);
+            }
+        }
+    }
+
+    /// Hands a frame from a tree's lobby to the actor that it is for.
+    pub(crate) fn forward(&self, from: Peer, instance: InstanceId, bytes: Bytes) {
+        self.router.pass(self, from, instance, bytes);
+    }
+
+    /// After each piece of mail: what is durable leaves, blocked links go on, and when the log has
+    /// grown and nothing is under way inside, a snapshot replaces it.
+    pub(crate) fn settle(&self) {
+        self.release();
+        for owner in std::mem::take(&mut *self.blocked.borrow_mut()) {
+            self.links.room(owner);
+        }
+        let grown = self.log.borrow().grown();
+        if grown > self.segment.get() && self.under_way.borrow().is_empty() && self.is_live() {
+            self.snapshot();
+        }
+    }
+
+    fn snapshot(&self) {
+        self.log.borrow_mut().flush();
+        self.release();
+        let trees: Vec<_> =
+            self.lodgers.borrow().iter().map(|(id, lodger)| (id.clone(), lodger.save())).collect();
+        let size: usize = trees.iter().map(|(_, tree)| tree.len()).sum();
+        let links = maftia_core::wire::encode(&(self.links.save(), self.outbox.borrow().taken()));
+        self.log.borrow_mut().replace(&Snapshot { at: self.last.get(), trees, links });
+        // A large party is not saved more often than it has written twice its size.
+        self.segment.set(SEGMENT_BYTES.max(2 * size as u64));
+    }
+}
