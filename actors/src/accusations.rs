@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use maftia_core::{
-    fault::Fault,
-    path::InstanceId,
-    seat::Owner,
-};
+use maftia_core::{fault::Fault, path::InstanceId, seat::Owner};
 use serde::{Deserialize, Serialize};
 
 /// The most owners about whom something is kept: a table of clients must not grow with attackers.

@@ -73,15 +73,19 @@ impl<P: Protocol> Address<P> {
         self.try_send(Mail::Input { number: 0, input }, None)
     }
 
+    /// Asks the instance something, as its user, from the party's own process: it waits for its turn
+    /// if the mailbox is full.
+    pub(crate) fn ask(&self, input: P::Input) {
+        self.post(Mail::Input { number: 0, input });
+    }
+
     pub(crate) fn try_send(
         &self,
         mail: Mail<P>,
         origin: Option<Origin>,
     ) -> Result<(), Undelivered<P>> {
         self.actor.try_send(Deliver { mail, origin }).map_err(|error| match error {
-            SendError::Full(deliver) => {
-                Undelivered::Full(self.id.clone(), Box::new(deliver.mail))
-            }
+            SendError::Full(deliver) => Undelivered::Full(self.id.clone(), Box::new(deliver.mail)),
             SendError::Closed(deliver) => {
                 Undelivered::Closed(self.id.clone(), Box::new(deliver.mail))
             }

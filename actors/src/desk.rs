@@ -16,6 +16,9 @@ use maftia_core::{
 
 use crate::{instance::Resident, placement::Placement};
 
+/// Asks a detached child, whose type only the one who made it knows.
+pub(crate) type Asking<P> = Box<dyn FnOnce(&Resident<P>)>;
+
 /// Something that a step wants.
 pub(crate) enum Wish<P: Protocol> {
     Send { to: To, instance: InstanceId, lane: Lane, frame: Bytes },
@@ -23,7 +26,7 @@ pub(crate) enum Wish<P: Protocol> {
     Compute(InstanceId, Job),
     Accuse(InstanceId, Peer, Fault),
     Output(u64, P::Output),
-    Ask(Box<dyn FnOnce(&Resident<P>)>),
+    Ask(Asking<P>),
     Forward(Peer, InstanceId, Bytes),
     Retire(InstanceId),
 }
@@ -67,11 +70,7 @@ impl<P: Protocol> Host<P> for Desk<'_, P> {
         self.placement.detaches(kind)
     }
 
-    fn ask_detached<C: Protocol>(
-        &mut self,
-        child: Detached<C, P>,
-        input: Option<(u64, C::Input)>,
-    ) {
+    fn ask_detached<C: Protocol>(&mut self, child: Detached<C, P>, input: Option<(u64, C::Input)>) {
         self.wishes.push(Wish::Ask(Box::new(move |parent| parent.ask_child(child, input))));
     }
 

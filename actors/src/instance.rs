@@ -169,30 +169,32 @@ impl<P: Protocol> Resident<P> {
         child: Detached<C, P>,
         input: Option<(u64, C::Input)>,
     ) {
-        let Detached { seat, at, spec, heard } = child;
+        let at = child.at;
         let known = self.children.borrow().get(&at).map(|address| {
             address.downcast_ref::<Address<C>>().expect("a role has one type of child").clone()
         });
-        let address = match known {
-            Some(address) => address,
-            None => {
-                let Some(parent) = self.address() else { return };
-                let party = Rc::clone(&self.party);
-                let up: Up<C> = Box::new(move |number, output| {
-                    let heard = heard(&at, output);
-                    party.post(&parent, Mail::Heard { from: at, number, heard });
-                });
-                match Resident::open(&self.party, seat, spec, up) {
-                    Ok((_, address)) => {
-                        self.children.borrow_mut().insert(at, Box::new(address.clone()));
-                        address
-                    }
-                    Err(error) => return self.party.stop(&error.to_string()),
-                }
-            }
-        };
+        let Some(address) = known.or_else(|| self.open_child(child)) else { return };
         if let Some((number, input)) = input {
             self.party.post(&address, Mail::Input { number, input });
+        }
+    }
+
+    fn open_child<C: Protocol>(&self, child: Detached<C, P>) -> Option<Address<C>> {
+        let Detached { seat, at, spec, heard } = child;
+        let (party, parent) = (Rc::clone(&self.party), self.address()?);
+        let up: Up<C> = Box::new(move |number, output| {
+            let heard = heard(&at, output);
+            party.post(&parent, Mail::Heard { from: at, number, heard });
+        });
+        match Resident::open(&self.party, seat, spec, up) {
+            Ok((_, address)) => {
+                self.children.borrow_mut().insert(at, Box::new(address.clone()));
+                Some(address)
+            }
+            Err(error) => {
+                self.party.stop(&error.to_string());
+                None
+            }
         }
     }
 
@@ -228,8 +230,7 @@ impl<P: Protocol> Resident<P> {
             }
             Ok(tree)
         };
-        catch_unwind(AssertUnwindSafe(rebuild))
-            .unwrap_or_else(|panic| Err(text_of(panic.as_ref())))
+        catch_unwind(AssertUnwindSafe(rebuild)).unwrap_or_else(|panic| Err(text_of(panic.as_ref())))
     }
 
     /// Looks at the tree, or bends it in a laboratory.

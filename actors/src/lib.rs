@@ -7,7 +7,8 @@
 //! 2. [`party`]: what the actors of one party share
 //! 3. [`log`]: what a party remembers, so that it never contradicts itself
 //! 4. [`link`]: authenticated, reliable, ordered, bounded ways to peers
-//! 5. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
+//! 5. [`node`]: from a plan to a running party
+//! 6. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
 //!    do not
 
 pub mod accusations;
@@ -16,6 +17,7 @@ mod desk;
 pub mod instance;
 pub mod link;
 pub mod log;
+pub mod node;
 pub mod party;
 pub mod placement;
 pub mod pool;

@@ -27,7 +27,7 @@ use maftia_core::{
 use tokio::sync::watch;
 
 use self::outbox::Outbox;
-pub use self::start::{Setup, Started};
+pub use self::start::{Setup, StartError, Started};
 use crate::{
     accusations::{Accusations, Seen},
     address::Address,
@@ -237,7 +237,9 @@ impl Party {
                 .collect()
         };
         match to {
-            To::Member(party) => self.group.map(|group| Owner::Party(group, party)).into_iter().collect(),
+            To::Member(party) => {
+                self.group.map(|group| Owner::Party(group, party)).into_iter().collect()
+            }
             To::Everyone => self.group.map(members).unwrap_or_default(),
             To::Group(group) => members(group),
             To::Foreign(group, party) => vec![Owner::Party(group, party)],

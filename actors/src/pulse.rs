@@ -58,7 +58,11 @@ impl Pulse {
 
     /// Watches on a thread of its own and tells `frozen` once, with the name of the instance. Ends
     /// when the party is gone.
-    pub fn watch(self: &Arc<Self>, after: Duration, frozen: impl FnOnce(InstanceId) + Send + 'static) {
+    pub fn watch(
+        self: &Arc<Self>,
+        after: Duration,
+        frozen: impl FnOnce(InstanceId) + Send + 'static,
+    ) {
         let pulse = Arc::downgrade(self);
         let watch = move || {
             while let Some(pulse) = pulse.upgrade() {

@@ -116,7 +116,7 @@ impl Links {
     /// Everything that a restarted owner needs to go on where it was.
     pub fn save(&self) -> Saved {
         let peers = self.0.peers.borrow();
-        Saved(peers.values().map(|peer| (peer.owner, peer.session.borrow().clone())).collect())
+        Saved(peers.values().map(|peer| (peer.owner, peer.session.borrow().at_rest())).collect())
     }
 
     /// Goes on from a snapshot. Comes before everything else.

@@ -242,6 +242,16 @@ impl Session {
         new.then_some(flow.durable)
     }
 
+    /// As a snapshot holds it: what was taken but is not durable comes again.
+    #[must_use]
+    pub fn at_rest(&self) -> Self {
+        let mut session = self.clone();
+        for flow in [&mut session.control, &mut session.bulk] {
+            flow.taken = flow.durable;
+        }
+        session
+    }
+
     /// How many frames and bytes wait for an acknowledgement.
     pub fn backlog(&self, lane: Lane) -> (usize, usize) {
         let flow = self.flow(lane);

@@ -9,7 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread::JoinHandle,
 };
 
@@ -62,16 +62,13 @@ impl Disk {
         fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
         let lock = lock(folder)?;
         let newest = newest(folder)?;
-        let (number, chain, file, recovered) = match newest {
-            Some((number, path)) => {
-                let (recovered, chain) = recover(&path, party)?;
-                let file = OpenOptions::new().append(true).open(&path);
-                (number, chain, file.map_err(|source| io(&path, source))?, recovered)
-            }
-            None => {
-                let (file, chain) = begin(folder, 1, party, &wire::encode(&Snapshot::default()))?;
-                (1, chain, file, Recovered::default())
-            }
+        let (number, chain, file, recovered) = if let Some((number, path)) = newest {
+            let (recovered, chain) = recover(&path, party)?;
+            let file = OpenOptions::new().append(true).open(&path);
+            (number, chain, file.map_err(|source| io(&path, source))?, recovered)
+        } else {
+            let (file, chain) = begin(folder, 1, party, &wire::encode(&Snapshot::default()))?;
+            (1, chain, file, Recovered::default())
         };
         let base = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.at);
         let last = recovered.records.last().map_or(base, |(lsn, _)| *lsn);
@@ -196,7 +193,10 @@ impl Writer {
         if let Some(lsn) = last {
             self.announce.send_replace(Durable::UpTo(lsn));
         }
-        flushed.into_iter().for_each(|done| drop(done.send(())));
+        for done in flushed {
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        }
         Ok(())
     }
 

@@ -58,9 +58,11 @@ impl Taken {
 
     /// The floors of all lanes.
     pub(crate) fn floors(&self) -> impl Iterator<Item = Origin> + '_ {
-        self.0
-            .iter()
-            .map(|((from, lane), lanes)| Origin { from: *from, lane: *lane, number: lanes.floor })
+        self.0.iter().map(|((from, lane), lanes)| Origin {
+            from: *from,
+            lane: *lane,
+            number: lanes.floor,
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Outbox, Party, State};
 use crate::{
     accusations::Accusations,
     address::Address,
-    instance::{Resident, Up},
+    instance::Resident,
     link::{Arrival, End, Links, Receive, What},
     log::{Log, Lsn, Origin, Record, Recovered, SEGMENT_BYTES},
     placement::Placement,
@@ -214,9 +214,9 @@ impl<P: Protocol> Started<P> {
 struct Reception<P: Protocol>(Weak<Party>, Address<P>);
 
 impl<P: Protocol> Receive for Reception<P> {
-    fn take(&self, arrival: Arrival) -> Result<(), Arrival> {
+    fn take(&self, arrival: Arrival) -> Result<(), Box<Arrival>> {
         let Some(party) = self.0.upgrade().filter(|party| party.is_live()) else {
-            return Err(arrival);
+            return Err(Box::new(arrival));
         };
         let Arrival { from, lane, number, what } = &arrival;
         let origin = Origin { from: *from, lane: *lane, number: *number };
@@ -234,7 +234,7 @@ impl<P: Protocol> Receive for Reception<P> {
             (Routed::Entered, _) => {}
             (Routed::Full, _) => {
                 party.blocked.borrow_mut().push(*from);
-                return Err(arrival);
+                return Err(Box::new(arrival));
             }
             (Routed::Nowhere, What::Frame { instance, .. }) => {
                 party.accuse(instance, peer, maftia_core::fault::Fault::NoSuchInstance);
