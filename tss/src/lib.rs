@@ -1,1 +1,16 @@
-//! Placeholder while the house is raised.
+//! Transactional support service: many groups, one outcome.
+
+#![forbid(unsafe_code)]
+
+mod history;
+pub mod limits;
+pub mod lock;
+pub mod manager;
+pub mod refusal;
+pub mod request;
+pub mod statement;
+#[cfg(test)]
+mod testing;
+mod ticks;
+pub mod token;
+pub mod transaction;
