@@ -2,12 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 mod history;
 pub mod limits;
 pub mod lock;
 pub mod manager;
 pub mod refusal;
 pub mod request;
+pub mod resource;
+pub mod resources;
 pub mod statement;
 #[cfg(test)]
 mod testing;

@@ -50,3 +50,7 @@ pub const EDGES_MAX: usize = 8;
 
 /// The longest life of a transaction, in milliseconds: an hour, after which nobody comes back.
 pub const LEASE_MILLIS_MAX: u64 = 3_600_000;
+
+/// The longest request to a resource manager, in bytes: the longest value, and what is around it.
+/// Requests wait in memory, so a megabyte each would be too much.
+pub const REQUEST_MAX: usize = VALUE_MAX + 512;

@@ -72,7 +72,7 @@ codes! {
     /// This kind of resource cannot do it.
     BadOperation = "bad_operation", "see in `help` what the resources of this group can do";
     /// It is longer than allowed.
-    TooLong = "too_long", "shorten it";
+    TooLong = "too_long", "shorten it and try again";
     /// The group stores as many keys as it may.
     Full = "full", "use another group, or keys that exist";
     /// The code of the resource fell over; nothing was changed.

@@ -6,7 +6,8 @@
 //! two-phase locking, upgrades, no barging).
 //! # Model
 //! Replicated state of one resource manager, which asks in lockstep: one script of commands per batch
-//! of ordered items, one answer, always, at once. No messages, no timers, no children.
+//! of ordered items, one answer, always, at once. No messages, no timers, no children. How commands
+//! are cut into scripts makes no difference.
 //! # Thresholds
 //! None: what it is asked is already agreed upon.
 //! # Properties
@@ -53,8 +54,11 @@ pub enum Command {
     Seal {
         /// Which.
         tx: TxId,
-        /// Whether it only read, so that it can be released at once.
-        only_read: bool,
+    },
+    /// A transaction that only read is about to say so, and is over here then.
+    Leave {
+        /// Which.
+        tx: TxId,
     },
     /// A transaction is over here.
     Release {
@@ -108,7 +112,8 @@ impl LockTable {
         Answer::Effect(match command {
             Command::Acquire(request) => self.acquire(request),
             Command::Peek { client, key, ticket } => self.peek(client, key, ticket),
-            Command::Seal { tx, only_read } => self.seal(tx, only_read),
+            Command::Seal { tx } => self.seal(tx),
+            Command::Leave { tx } => self.leave(tx),
             Command::Release { tx } => self.release(tx),
             Command::Survey { rows } => {
                 let (held, waiting) = self.counts();

@@ -176,20 +176,27 @@ impl LockTable {
         Effect::only(Verdict::Queued(vec![writer]))
     }
 
-    /// From now on the transaction keeps its locks until it is released, and gets no more. One that
-    /// only read has no need to: it is released.
-    pub fn seal(&mut self, tx: TxId, only_read: bool) -> Effect {
-        match self.owners.get_mut(&tx) {
-            Some(owner) if owner.wounded => Effect::only(Verdict::Doomed),
-            Some(owner) if !owner.waiting.is_empty() => {
-                Effect::only(Verdict::Waiting(owner.waiting.len()))
-            }
-            Some(owner) if !only_read => {
-                owner.sealed = true;
-                Effect::only(Verdict::Granted)
-            }
-            Some(_) => self.release(tx),
-            None => Effect::only(Verdict::Granted),
+    /// From now on the transaction keeps its locks until it is released, and gets no more.
+    pub fn seal(&mut self, tx: TxId) -> Effect {
+        let verdict = self.sealable(tx);
+        if let (Verdict::Granted, Some(owner)) = (&verdict, self.owners.get_mut(&tx)) {
+            owner.sealed = true;
+        }
+        Effect::only(verdict)
+    }
+
+    /// As [`seal`](Self::seal), for a transaction that only read: it is over here, whatever the
+    /// verdict.
+    pub fn leave(&mut self, tx: TxId) -> Effect {
+        let verdict = self.sealable(tx);
+        Effect { verdict, ..self.release(tx) }
+    }
+
+    fn sealable(&self, tx: TxId) -> Verdict {
+        match self.owners.get(&tx) {
+            Some(owner) if owner.wounded => Verdict::Doomed,
+            Some(owner) if !owner.waiting.is_empty() => Verdict::Waiting(owner.waiting.len()),
+            _ => Verdict::Granted,
         }
     }
 

@@ -60,7 +60,7 @@ fn an_older_writer_wounds_and_names_the_conflict() {
     let wound = crate::transaction::Wound { by: tx(1), key: key("a"), edges };
     assert_eq!(effect.wounded, [(tx(2), wound)]);
     assert_eq!(table.acquire(request(2, "c", Shared, 5)).verdict, Verdict::Doomed);
-    assert_eq!(table.seal(tx(2), false).verdict, Verdict::Doomed);
+    assert_eq!(table.seal(tx(2)).verdict, Verdict::Doomed);
     table.release(tx(2));
     table.release(tx(1));
     assert!(table.is_idle());
@@ -71,10 +71,10 @@ fn a_sealed_transaction_is_waited_for_by_the_oldest_and_by_readers_outside() {
     let mut table = table();
     table.acquire(request(5, "a", Exclusive, 1));
     assert_eq!(table.peek(client(9), key("a"), 2).verdict, Verdict::Granted);
-    assert_eq!(table.seal(tx(5), false).verdict, Verdict::Granted);
+    assert_eq!(table.seal(tx(5)).verdict, Verdict::Granted);
     assert_eq!(table.acquire(request(1, "a", Shared, 3)).verdict, Verdict::Queued(vec![tx(5)]));
     assert_eq!(table.peek(client(9), key("a"), 4).verdict, Verdict::Queued(vec![tx(5)]));
-    assert_eq!(table.seal(tx(1), false).verdict, Verdict::Waiting(1));
+    assert_eq!(table.seal(tx(1)).verdict, Verdict::Waiting(1));
     assert_eq!(table.release(tx(5)).granted, [3, 4]);
     table.release(tx(1));
     assert!(table.is_idle());
@@ -110,7 +110,12 @@ fn a_transaction_that_only_read_is_released_when_it_is_sealed() {
     let mut table = table();
     table.acquire(request(1, "a", Shared, 1));
     table.acquire(request(2, "a", Exclusive, 2));
-    assert_eq!(table.seal(tx(1), true).granted, [2]);
+    assert_eq!(table.leave(tx(1)).granted, [2]);
+    table.acquire(request(3, "b", Shared, 3));
+    table.acquire(request(3, "a", Shared, 4));
+    assert_eq!(table.leave(tx(3)).verdict, Verdict::Waiting(1));
+    table.release(tx(2));
+    assert!(table.is_idle());
 }
 
 #[test]

@@ -310,7 +310,7 @@ impl TransactionManager {
         }
         let reason = AbortReason::Client { client, text };
         let outcome = Outcome::Aborted(reason.clone());
-        self.undo(id, reason, None, actions);
+        self.undo(id, reason, actions);
         Ok(Some(ManagerReply::Ended(Ended { tx: id, outcome, fresh: true })))
     }
 
@@ -358,19 +358,13 @@ impl TransactionManager {
                 Some((group, _)) => AbortReason::Unanswered { group: *group },
                 None => AbortReason::Expired,
             };
-            self.undo(id, reason, None, actions);
+            self.undo(id, reason, actions);
         }
     }
 
-    /// Aborts, telling every group but the one that knows.
-    fn undo(
-        &mut self,
-        id: TxId,
-        reason: AbortReason,
-        knows: Option<GroupId>,
-        actions: &mut Vec<Action>,
-    ) {
-        self.advance(id, Happening::Undone, Some((reason, knows)), actions);
+    /// Aborts, unless it is too late.
+    fn undo(&mut self, id: TxId, reason: AbortReason, actions: &mut Vec<Action>) {
+        self.advance(id, Happening::Undone, Some(reason), actions);
     }
 
     /// Moves a transaction on, as the table says.
@@ -378,14 +372,14 @@ impl TransactionManager {
         &mut self,
         id: TxId,
         happening: Happening,
-        undone: Option<(AbortReason, Option<GroupId>)>,
+        undone: Option<AbortReason>,
         actions: &mut Vec<Action>,
     ) {
         let Some(tx) = self.ledger.open.get(&id) else { return };
         match (next(tx.phase, happening), undone) {
             (Move::Prepare, _) => self.prepare(id, actions),
             (Move::Commit, _) => self.commit(id, actions),
-            (Move::Abort, Some((reason, knows))) => self.close(id, reason, knows, actions),
+            (Move::Abort, Some(reason)) => self.close(id, reason, actions),
             (Move::Abort | Move::Stay, _) => {}
         }
     }

@@ -37,7 +37,7 @@ impl TransactionManager {
             Up::Vote(vote) => self.on_vote(from, id, vote, actions),
             Up::AbortRequest(reason) => {
                 if self.takes_part(from, id) {
-                    self.undo(id, reason, Some(from), actions);
+                    self.undo(id, reason, actions);
                 }
             }
             Up::InDoubt => self.on_in_doubt(from, id, actions),
@@ -88,7 +88,7 @@ impl TransactionManager {
             Vote::ReadOnly => *standing = Standing::ReadOnly,
             Vote::No(text) => {
                 let reason = AbortReason::Refused { group: from, text };
-                return self.undo(id, reason, Some(from), actions);
+                return self.undo(id, reason, actions);
             }
         }
         let can = |standing: &Standing| matches!(standing, Standing::Yes | Standing::ReadOnly);
@@ -150,19 +150,14 @@ impl TransactionManager {
         tx.parked.into_iter().for_each(|parked| Asker::from(parked).hears(&reply, actions));
     }
 
-    /// Gives up. Nobody need acknowledge: an abort is what is presumed anyway.
-    pub(super) fn close(
-        &mut self,
-        id: TxId,
-        reason: AbortReason,
-        knows: Option<GroupId>,
-        actions: &mut Vec<Action>,
-    ) {
+    /// Gives up. Nobody need acknowledge: an abort is what is presumed anyway. The group that asked
+    /// for it is told too: that is when it forgets the transaction.
+    pub(super) fn close(&mut self, id: TxId, reason: AbortReason, actions: &mut Vec<Action>) {
         let outcome = Outcome::Aborted(reason.clone());
         let Some(tx) = self.ledger.end(id, outcome.clone()) else { return };
         self.aborted += 1;
         for (group, standing) in tx.groups {
-            if Some(group) != knows && standing != Standing::ReadOnly {
+            if standing != Standing::ReadOnly {
                 tell(group, id, Down::Abort(reason.clone()), actions);
             }
         }
