@@ -24,8 +24,8 @@ pub enum BadBatch {
         /// How many bytes.
         bytes: usize,
     },
-    /// The borders between payloads make no sense.
-    #[error("the borders of its payloads do not fit its bytes")]
+    /// The borders between payloads make no sense, or a payload is larger than the limit.
+    #[error("the borders of its payloads do not fit its bytes or a limit")]
     Borders,
 }
 
@@ -36,6 +36,21 @@ impl Batch {
         for payload in payloads {
             bytes.extend_from_slice(payload.as_ref());
             ends.push(u32::try_from(bytes.len()).expect("a batch is far below 4 GiB"));
+        }
+        Self { ends, bytes: bytes.into() }
+    }
+
+    /// All payloads of these batches, in order. A single batch is shared, not copied.
+    pub fn concat(batches: &[Self]) -> Self {
+        if let [only] = batches {
+            return only.clone();
+        }
+        let mut bytes = Vec::with_capacity(batches.iter().map(Self::size).sum());
+        let mut ends = Vec::with_capacity(batches.iter().map(Self::len).sum());
+        for batch in batches {
+            let start = u32::try_from(bytes.len()).expect("a batch is far below 4 GiB");
+            ends.extend(batch.ends.iter().map(|end| start + end));
+            bytes.extend_from_slice(&batch.bytes);
         }
         Self { ends, bytes: bytes.into() }
     }
@@ -53,6 +68,11 @@ impl Batch {
     /// How many bytes all payloads have together.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// What it takes to keep it, in bytes: payloads, borders, and the places where it is noted.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + 4 * self.ends.len() + 128
     }
 
     /// The payload at this place.
@@ -80,7 +100,12 @@ impl Batch {
         if bytes > limits::BATCH_BYTES_MAX || payloads > limits::BATCH_PAYLOADS_MAX {
             return Err(BadBatch::TooLarge { payloads, bytes });
         }
-        let rising = self.ends.is_sorted();
+        let mut start = 0;
+        let rising = self.ends.iter().all(|&end| {
+            let fits = end >= start && (end - start) as usize <= limits::PAYLOAD_MAX;
+            start = end;
+            fits
+        });
         let fitting = self.ends.last().map_or(bytes == 0, |last| *last as usize == bytes);
         if rising && fitting { Ok(()) } else { Err(BadBatch::Borders) }
     }
@@ -97,6 +122,15 @@ mod tests {
         assert_eq!((batch.len(), batch.size(), batch.get(3)), (3, 8, None));
         assert_eq!(batch.check(), Ok(()));
         assert_ne!(batch.digest(), Batch::of(["on", "e", "three"]).digest());
+    }
+
+    #[test]
+    fn joined_batches_keep_their_payloads() {
+        let (one, two) = (Batch::of(["a", "bc"]), Batch::of(["", "d"]));
+        let joined = Batch::concat(&[one.clone(), two]);
+        assert_eq!(joined, Batch::of(["a", "bc", "", "d"]));
+        assert_eq!(Batch::concat(std::slice::from_ref(&one)), one);
+        assert_eq!(Batch::concat(&[]), Batch::default());
     }
 
     #[test]

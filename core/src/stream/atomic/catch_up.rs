@@ -1,0 +1,322 @@
+//! A5: learning from others what this party was not there for, and telling others.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Atomic, Decision, Message, Output, WINDOW, rounds::Open, vector};
+use crate::{
+    crypto::Digest,
+    effects::Effects,
+    id::{PartyId, Peer, Round},
+    stream::batch::Batch,
+};
+
+/// What this party knows of where others are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct CatchUp {
+    /// Each party has decided, by its own word, all rounds below this.
+    reached: BTreeMap<PartyId, Round>,
+    /// One correct party has decided all rounds below this.
+    goal: Round,
+    /// The highest round that each party has announced.
+    begun: BTreeMap<PartyId, Round>,
+    /// One correct party has announced this round.
+    begun_by_one: Option<Round>,
+    /// Announcements of these parties up to this round were lost or not kept.
+    dropped: BTreeMap<PartyId, Round>,
+    /// All rounds below this were asked for.
+    asked: Round,
+    /// What parties told about the rounds from the current one on.
+    told: BTreeMap<Round, BTreeMap<PartyId, Decision>>,
+    /// Who no longer keeps the current round.
+    gone: BTreeMap<PartyId, Round>,
+    /// Whether the user knows that the current round is out of reach.
+    reported: bool,
+    /// Which rounds others wait to be told about.
+    wants: BTreeMap<PartyId, (Round, Round)>,
+}
+
+impl CatchUp {
+    /// One correct party has decided all rounds below this.
+    pub(super) fn goal(&self) -> Round {
+        self.goal
+    }
+
+    /// At least one correct party has reached this round.
+    pub(super) fn hint(&mut self, round: Round) {
+        self.goal = self.goal.max(round);
+    }
+
+    /// This party announces that round.
+    pub(super) fn heard(&mut self, from: PartyId, round: Round, one_correct: usize) {
+        if raise(&mut self.begun, from, round) {
+            self.begun_by_one = kth_highest(&self.begun, one_correct);
+        }
+        self.reached(from, round, one_correct);
+    }
+
+    /// This party has decided all rounds below that.
+    fn reached(&mut self, from: PartyId, round: Round, one_correct: usize) {
+        if raise(&mut self.reached, from, round) {
+            self.hint(kth_highest(&self.reached, one_correct).unwrap_or_default());
+        }
+    }
+
+    /// An announcement was not kept.
+    pub(super) fn dropped(&mut self, from: PartyId, round: Round) {
+        raise(&mut self.dropped, from, round);
+    }
+
+    /// Whether a correct party has announced this round or a later one. One announcement alone counts
+    /// only while it is at hand: else a liar could keep the group busy for ever with one far ahead.
+    pub(super) fn begun(&self, round: Round) -> bool {
+        self.begun_by_one.is_some_and(|begun| begun >= round)
+    }
+
+    /// This round is the current one now.
+    pub(super) fn entered(&mut self, round: Round) {
+        self.told = self.told.split_off(&round);
+        self.gone.clear();
+        self.reported = false;
+    }
+
+    /// What `needed` parties tell about `round`, and who they are.
+    fn agreed(&self, round: Round, needed: usize) -> Option<(Decision, Vec<PartyId>)> {
+        let told = self.told.get(&round)?;
+        told.values().find_map(|decision| {
+            let same = told.iter().filter(|(_, other)| *other == decision);
+            let parties: Vec<_> = same.map(|(party, _)| *party).collect();
+            (parties.len() >= needed).then(|| (decision.clone(), parties))
+        })
+    }
+
+    /// Whether nobody but a checkpoint can help, as far as one can tell: `needed` parties answered,
+    /// one of them without the decision, and still there is none.
+    fn is_stuck(&self, round: Round, needed: usize) -> bool {
+        let told = self.told.get(&round);
+        let tellers = told.into_iter().flat_map(BTreeMap::keys);
+        let others = tellers.filter(|party| !self.gone.contains_key(party)).count();
+        !self.gone.is_empty() && self.gone.len() + others >= needed
+    }
+}
+
+/// What `k` parties have reached.
+fn kth_highest(of: &BTreeMap<PartyId, Round>, k: usize) -> Option<Round> {
+    let mut rounds: Vec<_> = of.values().copied().collect();
+    rounds.sort_unstable_by(|one, other| other.cmp(one));
+    rounds.get(k - 1).copied()
+}
+
+/// Notes a round of a party if it is higher than what was noted.
+fn raise(of: &mut BTreeMap<PartyId, Round>, party: PartyId, round: Round) -> bool {
+    let old = of.insert(party, round);
+    match old.filter(|old| *old >= round) {
+        Some(old) => {
+            of.insert(party, old);
+            false
+        }
+        None => true,
+    }
+}
+
+impl Atomic {
+    pub(super) fn on_decided(
+        &mut self,
+        from: PartyId,
+        first: Round,
+        decisions: Vec<Decision>,
+        at: Round,
+        fx: &Effects<'_, Self>,
+    ) {
+        self.catch_up.reached(from, at, fx.seat().thresholds().one_correct());
+        let current = self.position.round.number();
+        let window = current..current.saturating_add(WINDOW);
+        for (place, decision) in (0_u64..).zip(decisions) {
+            let round = first.number().saturating_add(place);
+            if window.contains(&round) {
+                let told = self.catch_up.told.entry(Round::new(round)).or_default();
+                told.entry(from).or_insert(decision);
+            }
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, from: PartyId, oldest: Round) {
+        if oldest > self.position.round {
+            self.catch_up.gone.insert(from, oldest);
+        }
+    }
+
+    /// Takes the decision of the current round if `f + 1` parties tell the same.
+    pub(super) fn accept_told(&mut self, fx: &Effects<'_, Self>) {
+        let round = self.position.round;
+        let Some(open) = self.rounds.get_mut(&round).filter(|open| open.decided.is_none()) else {
+            return;
+        };
+        if let Some((decision, _)) =
+            self.catch_up.agreed(round, fx.seat().thresholds().one_correct())
+            && let Some(entries) = vector::decode(&decision.vector, fx.seat())
+        {
+            open.decided = Some((decision, entries));
+        }
+    }
+
+    /// Asks for what is missing: decisions, batches, announcements; says so if nobody has them.
+    pub(super) fn seek(&mut self, fx: &mut Effects<'_, Self>) {
+        let (round, goal) = (self.position.round, self.catch_up.goal);
+        if round < goal && round >= self.catch_up.asked {
+            let to = Round::new(goal.number().min(round.number().saturating_add(WINDOW)));
+            self.catch_up.asked = to;
+            fx.broadcast(Message::Fetch { from: round, to });
+        }
+        self.request(fx);
+        self.recall(fx);
+        if !self.catch_up.reported
+            && self.catch_up.is_stuck(round, fx.seat().thresholds().one_correct())
+        {
+            self.catch_up.reported = true;
+            fx.output(Output::Behind);
+        }
+    }
+
+    /// Asks for the batches of the current round when it is decided: of `f + 1` who told the decision,
+    /// since one of them is correct and had them all; of everybody if nobody told it, or if some have
+    /// forgotten.
+    fn request(&mut self, fx: &mut Effects<'_, Self>) {
+        let (round, needed) = (self.position.round, fx.seat().thresholds().one_correct());
+        let Some(open) = self.rounds.get_mut(&round) else { return };
+        let Some((_, entries)) = &open.decided else { return };
+        let missing: Vec<_> = open.missing(entries).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let tellers = self.catch_up.agreed(round, needed).filter(|_| self.catch_up.gone.is_empty());
+        let holders: Vec<_> = match tellers {
+            Some((_, tellers)) => tellers.into_iter().take(needed).collect(),
+            None => fx.seat().parties().collect(),
+        };
+        let me = fx.seat().me();
+        for holder in holders.into_iter().filter(|holder| *holder != me) {
+            for digest in &missing {
+                if open.asked.insert((holder, *digest)) {
+                    fx.send(holder, Message::Request { round, digest: *digest });
+                }
+            }
+        }
+    }
+
+    /// Asks again for announcements of the current round that came too early to be kept.
+    fn recall(&mut self, fx: &mut Effects<'_, Self>) {
+        let round = self.position.round;
+        let Some(open) = self.rounds.get_mut(&round).filter(|_| round >= self.floor) else {
+            return;
+        };
+        for (party, dropped) in &self.catch_up.dropped {
+            let lacks = *dropped >= round && !open.announced.contains_key(party);
+            if lacks && open.recalled.insert(*party) {
+                fx.send(*party, Message::Recall { round });
+            }
+        }
+        self.catch_up.dropped.retain(|_, dropped| *dropped >= round);
+    }
+
+    /// Asks everybody for the rounds from the current one on, whether they are known to be decided or
+    /// not.
+    pub(super) fn fetch_on(&mut self, fx: &mut Effects<'_, Self>) {
+        let from = self.position.round;
+        let to = from.plus(WINDOW);
+        self.catch_up.asked = to;
+        fx.broadcast(Message::Fetch { from, to });
+    }
+
+    /// Frames of this party are lost: asks it again for whatever it may have sent.
+    pub(super) fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
+        let Some(party) = from.member().filter(|party| fx.seat().has(*party)) else { return };
+        let (first, to) = (self.position.round, self.position.round.plus(WINDOW));
+        self.catch_up.dropped(party, to);
+        fx.send(party, Message::Fetch { from: first, to });
+        for (round, open) in &self.rounds {
+            for (_, digest) in open
+                .asked
+                .iter()
+                .filter(|(asked, digest)| *asked == party && !open.bodies.contains_key(digest))
+            {
+                fx.send(party, Message::Request { round: *round, digest: *digest });
+            }
+        }
+    }
+
+    /// Sends this party's announcement of a round again.
+    pub(super) fn on_recall(&mut self, from: PartyId, round: Round, fx: &mut Effects<'_, Self>) {
+        let me = fx.seat().me();
+        let Some(open) = self.rounds.get_mut(&round) else { return };
+        let Some(own) = open.announced.get(&me) else { return };
+        let (digest, signature) = (own.batch, own.signature.clone());
+        if let Some(batch) = open.serve(from, digest) {
+            fx.send(from, Message::Queue { round, digest, batch, signature });
+        }
+    }
+
+    /// Sends a batch to one who lacks it.
+    pub(super) fn on_request(
+        &mut self,
+        from: PartyId,
+        round: Round,
+        digest: Digest,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let oldest = self.oldest();
+        if round < oldest {
+            return fx.send(from, Message::Gone { oldest });
+        }
+        if let Some(batch) = self.rounds.get_mut(&round).and_then(|open| open.serve(from, digest)) {
+            fx.send(from, Message::Answer { round, digest, batch });
+        }
+    }
+
+    /// Stores a batch that was asked for; others come from holders that were asked in vain before.
+    pub(super) fn on_answer(&mut self, from: PartyId, round: Round, digest: Digest, batch: Batch) {
+        if let Some(open) = self.rounds.get_mut(&round)
+            && open.asked.contains(&(from, digest))
+        {
+            open.bodies.entry(digest).or_insert(batch);
+        }
+    }
+
+    /// Notes what a party wants to be told, and tells what is known.
+    pub(super) fn on_fetch(
+        &mut self,
+        from: PartyId,
+        first: Round,
+        to: Round,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        if from != fx.seat().me() {
+            self.catch_up.wants.insert(from, (first, to));
+            self.serve(from, fx);
+        }
+    }
+
+    pub(super) fn serve_all(&mut self, fx: &mut Effects<'_, Self>) {
+        let waiting: Vec<_> = self.catch_up.wants.keys().copied().collect();
+        waiting.into_iter().for_each(|party| self.serve(party, fx));
+    }
+
+    /// Tells a party the decided rounds that it wants; the rest of its want stays.
+    fn serve(&mut self, party: PartyId, fx: &mut Effects<'_, Self>) {
+        let Some((first, to)) = self.catch_up.wants.remove(&party) else { return };
+        let (oldest, at) = (self.oldest(), self.position.round);
+        if first < oldest {
+            return fx.send(party, Message::Gone { oldest });
+        }
+        let known = |(_, open): (_, &Open)| open.decided.as_ref().map(|(told, _)| told.clone());
+        let last = to.min(at);
+        if first < last {
+            let decisions = self.rounds.range(first..last).filter_map(known).collect();
+            fx.send(party, Message::Decided { first, decisions, at });
+        }
+        if to > at {
+            self.catch_up.wants.insert(party, (first.max(at), to));
+        }
+    }
+}
