@@ -16,6 +16,7 @@
 
 pub(crate) mod bitmap;
 mod cache;
+pub mod deal;
 mod digest;
 pub mod identity;
 mod job;

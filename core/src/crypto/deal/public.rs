@@ -1,0 +1,267 @@
+//! The public keys of everybody, and their text.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+
+use super::{
+    super::{
+        Digest, PublicKey,
+        threshold::{PairingPublic, ddh::DdhPublic},
+    },
+    certificates,
+    text::{self, Hex, KeyError},
+};
+use crate::{
+    config::{CoinScheme, Config, GroupConfig, Schemes},
+    id::{ClientId, GroupId, PartyId},
+    seat::Owner,
+    thresholds::Thresholds,
+};
+
+/// The public keys of all members of all groups, and of the clients that the dealer knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKeys {
+    config: Digest,
+    groups: Vec<GroupPublic>,
+    clients: Vec<(Arc<str>, PublicKey)>,
+    /// The name of the deal.
+    name: Digest,
+}
+
+/// The public keys of one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupPublic {
+    pub(super) id: GroupId,
+    pub(super) name: Arc<str>,
+    pub(super) thresholds: Thresholds,
+    pub(super) identities: Vec<PublicKey>,
+    pub(super) quorum: Option<PairingPublic>,
+    pub(super) service: Option<PairingPublic>,
+    pub(super) coin: CoinPublic,
+    pub(super) cipher: PairingPublic,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CoinPublic {
+    Ddh(DdhPublic),
+    Pairing(PairingPublic),
+}
+
+impl PublicKeys {
+    pub(super) fn new(
+        config: Digest,
+        groups: Vec<GroupPublic>,
+        clients: Vec<(Arc<str>, PublicKey)>,
+    ) -> Self {
+        let mut keys = Self { config, groups, clients, name: Digest::new([0; 32]) };
+        keys.name = Digest::of("deal", keys.body().as_bytes());
+        keys
+    }
+
+    /// Reads what [`to_toml`](Self::to_toml) wrote, for this configuration.
+    pub fn parse(config: &Config, text: &str) -> Result<Self, KeyError> {
+        let file: PublicFile = text::parse(text)?;
+        text::version(file.version)?;
+        if file.config.digest()? != config.digest() {
+            return Err(KeyError::OtherConfig);
+        }
+        if file.group.len() != config.groups().len() {
+            return Err(KeyError::OtherConfig);
+        }
+        let groups = file.group.iter().zip(config.groups());
+        let groups: Result<_, _> =
+            groups.map(|(file, group)| file.read(group, config.schemes())).collect();
+        let clients: Result<_, _> = file.client.iter().map(PublicClient::read).collect();
+        let keys = Self::new(config.digest(), groups?, clients?);
+        if file.deal.digest()? == keys.name { Ok(keys) } else { Err(KeyError::Changed) }
+    }
+
+    /// The text of the public file. Nothing in it is secret.
+    pub fn to_toml(&self) -> String {
+        let (deal, config) = (text::hex(self.name.as_bytes()), text::hex(self.config.as_bytes()));
+        format!(
+            "# Public keys of all groups and clients, made by `maftia deal`. Nothing here is secret;\n\
+             # a changed character makes the key files that belong to it refuse it.\n\
+             version = {}\ndeal = \"{deal}\"\nconfig = \"{config}\"\n{}",
+            text::VERSION,
+            self.body()
+        )
+    }
+
+    /// The name of the deal: the digest of all public keys.
+    pub fn name(&self) -> Digest {
+        self.name
+    }
+
+    /// The digest of the configuration that the keys are for.
+    pub fn config(&self) -> Digest {
+        self.config
+    }
+
+    /// The clients that the dealer knows.
+    pub fn clients(&self) -> impl ExactSizeIterator<Item = (&str, ClientId)> {
+        self.clients.iter().map(|(name, key)| (&**name, key.client()))
+    }
+
+    /// The client with this name.
+    pub fn client(&self, name: &str) -> Option<ClientId> {
+        self.clients().find(|(client, _)| *client == name).map(|(_, id)| id)
+    }
+
+    /// The name of a client, if the dealer knows it.
+    pub fn client_name(&self, id: ClientId) -> Option<&str> {
+        self.clients().find(|(_, client)| *client == id).map(|(name, _)| name)
+    }
+
+    /// The key of every owner.
+    pub fn identities(&self) -> BTreeMap<Owner, PublicKey> {
+        let members = self.groups.iter().flat_map(|group| {
+            let numbered = (0..).map(PartyId::new).zip(&group.identities);
+            numbered.map(|(party, key)| (Owner::Party(group.id, party), *key))
+        });
+        let clients = self.clients.iter().map(|(_, key)| (Owner::Client(key.client()), *key));
+        members.chain(clients).collect()
+    }
+
+    pub(crate) fn groups(&self) -> &[GroupPublic] {
+        &self.groups
+    }
+
+    /// All keys as text, in one form only: its digest is the name of the deal.
+    fn body(&self) -> String {
+        let mut out = String::new();
+        self.write_body(&mut out).expect("writing to a string cannot fail");
+        out
+    }
+
+    fn write_body(&self, out: &mut String) -> fmt::Result {
+        for group in &self.groups {
+            let identities = list(group.identities.iter().map(PublicKey::to_bytes));
+            writeln!(out, "\n[[group]]\nname = \"{}\"\nidentities = {identities}", group.name)?;
+            for (scheme, public) in [("quorum", &group.quorum), ("service", &group.service)] {
+                if let Some(public) = public {
+                    write_keys(out, scheme, &public.master(), list(public.members()))?;
+                }
+            }
+            match &group.coin {
+                CoinPublic::Ddh(public) => {
+                    let members = list(public.members().iter().map(PublicKey::to_bytes));
+                    write_keys(out, "coin", &public.master().to_bytes(), members)?;
+                }
+                CoinPublic::Pairing(public) => {
+                    write_keys(out, "coin", &public.master(), list(public.members()))?;
+                }
+            }
+            write_keys(out, "cipher", &group.cipher.master(), list(group.cipher.members()))?;
+        }
+        for (name, key) in &self.clients {
+            writeln!(
+                out,
+                "\n[[client]]\nname = \"{name}\"\nkey = \"{}\"",
+                text::hex(&key.to_bytes())
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn write_keys(out: &mut String, scheme: &str, master: &[u8], members: String) -> fmt::Result {
+    writeln!(out, "{scheme} = {{ group = \"{}\", members = {members} }}", text::hex(master))
+}
+
+fn list<const LEN: usize>(keys: impl IntoIterator<Item = [u8; LEN]>) -> String {
+    let keys: Vec<_> = keys.into_iter().map(|key| format!("\"{}\"", text::hex(&key))).collect();
+    format!("[{}]", keys.join(", "))
+}
+
+/// The public file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublicFile {
+    version: u32,
+    deal: Hex,
+    config: Hex,
+    #[serde(default)]
+    group: Vec<PublicGroup>,
+    #[serde(default)]
+    client: Vec<PublicClient>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublicGroup {
+    name: String,
+    identities: Vec<Hex>,
+    quorum: Option<SchemeKeys>,
+    service: Option<SchemeKeys>,
+    coin: SchemeKeys,
+    cipher: SchemeKeys,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemeKeys {
+    group: Hex,
+    members: Vec<Hex>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublicClient {
+    name: String,
+    key: Hex,
+}
+
+impl PublicClient {
+    fn read(&self) -> Result<(Arc<str>, PublicKey), KeyError> {
+        Ok((self.name.as_str().into(), self.key.point()?))
+    }
+}
+
+impl PublicGroup {
+    fn read(&self, group: &GroupConfig, schemes: Schemes) -> Result<GroupPublic, KeyError> {
+        let (t, paired) = (group.thresholds, certificates(schemes));
+        let fits = self.identities.len() == usize::from(t.n()) && *self.name == *group.name;
+        if !fits || self.quorum.is_some() != paired || self.service.is_some() != paired {
+            return Err(KeyError::OtherConfig);
+        }
+        let identities: Result<_, _> = self.identities.iter().map(Hex::point).collect();
+        let pairing =
+            |keys: &Option<SchemeKeys>, k| keys.as_ref().map(|keys| keys.pairing(t, k)).transpose();
+        Ok(GroupPublic {
+            id: group.id,
+            name: Arc::clone(&group.name),
+            thresholds: t,
+            identities: identities?,
+            quorum: pairing(&self.quorum, t.quorum())?,
+            service: pairing(&self.service, t.one_correct())?,
+            coin: match schemes.coin {
+                CoinScheme::Ddh => CoinPublic::Ddh(self.coin.ddh(t)?),
+                CoinScheme::Pairing => CoinPublic::Pairing(self.coin.pairing(t, t.one_correct())?),
+            },
+            cipher: self.cipher.pairing(t, t.one_correct())?,
+        })
+    }
+}
+
+impl SchemeKeys {
+    fn pairing(&self, t: Thresholds, needed: usize) -> Result<PairingPublic, KeyError> {
+        self.complete(t)?;
+        PairingPublic::from_bytes(&self.group.0, &self.members, needed).ok_or(KeyError::NoPoint)
+    }
+
+    fn ddh(&self, t: Thresholds) -> Result<DdhPublic, KeyError> {
+        self.complete(t)?;
+        let members: Result<_, _> = self.members.iter().map(Hex::point).collect();
+        DdhPublic::new(self.group.point()?, members?, t.one_correct()).ok_or(KeyError::NoPoint)
+    }
+
+    fn complete(&self, t: Thresholds) -> Result<(), KeyError> {
+        if self.members.len() == usize::from(t.n()) { Ok(()) } else { Err(KeyError::OtherConfig) }
+    }
+}
