@@ -1,0 +1,193 @@
+//! Runs lines, one after the other, from a file, a pipe or a prompt.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+    thread,
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    cluster::Cluster,
+    command::{self, Command},
+    exit::{Exit, Stop},
+    failure::{Code, Failure},
+    report::{Line, Report},
+    screen::Screen,
+    shell::Shell,
+};
+
+/// The commands of the tour; its comments are what the guide says.
+const TOUR: &str = include_str!("../scripts/tour.maftia");
+
+/// The bytes of a line that are kept: above what the parser takes, so that it says what is wrong.
+const LINE_MAX: u64 = 128 * 1024;
+
+/// A console and its screen.
+pub(crate) struct Player<C> {
+    pub(crate) shell: Shell<C>,
+    pub(crate) screen: Screen,
+    commands: usize,
+    failed: usize,
+    lost_quorum: bool,
+}
+
+/// Whether there is more to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another line.
+    More,
+    /// Nothing: the user left.
+    Over,
+}
+
+impl<C: Cluster> Player<C> {
+    /// A console that writes to this screen.
+    pub(crate) const fn new(shell: Shell<C>, screen: Screen) -> Self {
+        Self { shell, screen, commands: 0, failed: 0, lost_quorum: false }
+    }
+
+    /// Runs a line and writes what it gave.
+    pub(crate) async fn line(&mut self, line: &str) -> io::Result<Next> {
+        let text = line.trim();
+        let command = match command::parse(text) {
+            Ok(None) => return Ok(Next::More),
+            Ok(Some(command)) => command,
+            Err(failure) => {
+                self.write(Line::failed(text, failure, None))?;
+                return Ok(Next::More);
+            }
+        };
+        let leaves = command == Command::Quit;
+        let line = match command {
+            Command::Tour => self.tour(text).await?,
+            command => self.run(text, command).await,
+        };
+        self.screen.echoes(&self.shell.cluster().echoes())?;
+        self.write(line)?;
+        Ok(if leaves { Next::Over } else { Next::More })
+    }
+
+    async fn run(&mut self, text: &str, command: Command) -> Line {
+        match self.shell.run(command).await {
+            Ok(report) => Line::done(text, report),
+            Err(failed) => Line::failed(text, failed.failure, failed.report),
+        }
+    }
+
+    /// Says that a command was stopped half-way.
+    pub(crate) fn cancelled(&mut self, text: &str) -> io::Result<()> {
+        let help = "what it asked for may have happened or not: `tx list` and `read` tell";
+        let failure = Failure::new(Code::Cancelled, "stopped by its user", help);
+        self.write(Line::failed(text.trim(), failure, None))
+    }
+
+    fn write(&mut self, line: Line) -> io::Result<()> {
+        self.commands += 1;
+        if let Some(error) = &line.error {
+            self.failed += 1;
+            self.lost_quorum = error.is_lost_quorum();
+        }
+        self.screen.line(&line)
+    }
+
+    async fn tour(&mut self, text: &str) -> io::Result<Line> {
+        let (mut steps, mut failure) = (Vec::new(), None);
+        for line in TOUR.lines() {
+            if let Some(words) = line.strip_prefix('#') {
+                self.screen.say(&format!("{}\n", words.trim()))?;
+                continue;
+            }
+            let Ok(Some(command)) = command::parse(line) else { continue };
+            self.screen.say(&format!("> {line}\n"))?;
+            let step = self.run(line, command).await;
+            self.screen.echoes(&self.shell.cluster().echoes())?;
+            if !matches!(self.screen, Screen::Json) {
+                self.screen.line(&step)?;
+            }
+            failure = failure.or_else(|| step.error.clone());
+            steps.push(serde_json::to_value(&step).expect("a report has string keys only"));
+        }
+        let toured = Report::Toured { steps };
+        Ok(match failure {
+            None => Line::done(text, toured),
+            Some(failure) => Line::failed(text, failure, Some(toured)),
+        })
+    }
+
+    /// How a script ends: a failed command counts, and a lone one that met a lost quorum says so.
+    pub(crate) const fn exit(&self) -> Exit {
+        match (self.failed, self.commands) {
+            (0, _) => Exit::Fine,
+            (1, 1) if self.lost_quorum => Exit::Temporary,
+            _ => Exit::CommandFailed,
+        }
+    }
+}
+
+/// Runs all lines, whatever they give, until the last one, `quit` or a signal.
+pub(crate) async fn play<C: Cluster>(
+    player: &mut Player<C>,
+    mut lines: mpsc::Receiver<io::Result<String>>,
+    stop: impl Future<Output = ()>,
+) -> Result<Exit, Stop> {
+    tokio::pin!(stop);
+    let exit = loop {
+        let next = tokio::select! {
+            next = lines.recv() => next,
+            () = &mut stop => break Exit::Interrupted,
+        };
+        let Some(line) = next else { break player.exit() };
+        let line = line
+            .map_err(|error| Stop::new(Exit::Io, format!("cannot read commands: {error}"), ""))?;
+        let next = tokio::select! {
+            next = player.line(&line) => next?,
+            () = &mut stop => {
+                player.cancelled(&line)?;
+                break Exit::Interrupted;
+            }
+        };
+        if next == Next::Over {
+            return Ok(player.exit());
+        }
+    };
+    // A script that ends leaves as `quit` does: what is open must not lock anything.
+    let _ = player.shell.run(Command::Quit).await;
+    Ok(exit)
+}
+
+/// The lines of a file, or of standard input for `-`.
+pub(crate) fn lines(path: &Path) -> Result<mpsc::Receiver<io::Result<String>>, Stop> {
+    if path == Path::new("-") {
+        return Ok(piped(io::stdin()));
+    }
+    let file = File::open(path).map_err(|error| Stop::file(path, "open the script", &error))?;
+    Ok(piped(file))
+}
+
+/// Reads lines on a thread of their own, one ahead: a pipe may stay silent for ever.
+pub(crate) fn piped(from: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<String>> {
+    let (sender, receiver) = mpsc::channel(1);
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        while let Some(line) = next_line(&mut from).transpose() {
+            let failed = line.is_err();
+            if sender.blocking_send(line).is_err() || failed {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The next line; of an endless one only the beginning, the rest counts as the lines after it.
+fn next_line(from: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = from.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+    Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+use std::future::pending;
+
+use super::*;
+use crate::{shell::Shell, shell::fake::Fake};
+
+/// Plays a script on a stand-in, without a screen.
+async fn exit_of(script: &'static str) -> (Exit, usize) {
+    let mut player = Player::new(Shell::new(Fake::bank(), "you"), quiet());
+    let exit = play(&mut player, piped(script.as_bytes()), pending()).await.unwrap();
+    (exit, player.commands)
+}
+
+fn quiet() -> Screen {
+    Screen::Prompt(Box::new(|_| Ok(())))
+}
+
+#[tokio::test]
+async fn all_lines_run_whatever_they_give() {
+    let good = "# pay\nbegin\ntransfer left/alice right/bob 30\n\ncommit\n";
+    assert_eq!(exit_of(good).await, (Exit::Fine, 3));
+    assert_eq!(exit_of("comit\nread left/alice\n").await, (Exit::CommandFailed, 2));
+    assert_eq!(exit_of("quit\ncomit\n").await, (Exit::Fine, 1));
+    assert_eq!(exit_of("").await, (Exit::Fine, 0));
+}
+
+#[tokio::test]
+async fn a_lone_command_that_met_a_lost_quorum_has_a_code_of_its_own() {
+    let mut shell = Shell::new(Fake::bank(), "you");
+    for at in ["fault left[1] crash", "fault left[2] crash --force"] {
+        shell.run(command::parse(at).unwrap().unwrap()).await.unwrap();
+    }
+    let mut player = Player::new(shell, quiet());
+    let lines = piped("read left/alice".as_bytes());
+    assert_eq!(play(&mut player, lines, pending()).await.unwrap(), Exit::Temporary);
+    let lines = piped("read left/alice".as_bytes());
+    assert_eq!(play(&mut player, lines, pending()).await.unwrap(), Exit::CommandFailed);
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_script_and_what_is_open() {
+    let mut player = Player::new(Shell::new(Fake::bank(), "you"), quiet());
+    let (sender, lines) = mpsc::channel(1);
+    sender.send(Ok("begin".to_owned())).await.unwrap();
+    let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(play(&mut player, lines, stop).await.unwrap(), Exit::Interrupted);
+    assert_eq!(player.shell.tx(), None);
+}
+
+#[tokio::test]
+async fn the_tour_runs_to_its_end() {
+    let mut player = Player::new(Shell::new(Fake::bank(), "you"), quiet());
+    let line = player.tour("tour").await.unwrap();
+    assert_eq!(line.error, None);
+    let Some(Report::Toured { steps }) = line.result else { panic!("{line:?}") };
+    assert!(steps.len() >= 8, "{steps:?}");
+}
+
+#[test]
+fn endless_lines_are_cut() {
+    let mut endless = BufReader::new(io::repeat(b'x'));
+    let line = next_line(&mut endless).unwrap().unwrap();
+    assert_eq!(line.len() as u64, LINE_MAX);
+}
