@@ -16,13 +16,13 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use maftia_core::{
-    crypto::{Digest, Identity, Signature},
+    crypto::{Digest, Identity, P256Identity, PublicKey, Signature},
     id::{ClientId, Epoch, GroupId},
     path::{InstanceId, Tag},
     seat::Owner,
     wire::{self, DecodeError},
 };
-use p256::{PublicKey, SecretKey};
+use p256::SecretKey;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -58,6 +58,22 @@ pub struct Passport {
 /// public key, have the digest that the client is named by, and made this signature. Whoever passes
 /// is a guest from then on, and its key may be remembered.
 pub type Guests = Arc<dyn Fn(ClientId, &[u8], &Tag, &Digest, &Signature) -> bool + Send + Sync>;
+
+/// Guests whose keys `identity` remembers. Somebody who brings a key without having it is not, so he
+/// takes no room.
+pub fn guests_of(identity: Arc<P256Identity>) -> Guests {
+    Arc::new(move |client, key, tag, digest, signature| {
+        let owner = Owner::Client(client);
+        let Ok(key) = PublicKey::from_bytes(key) else { return false };
+        let new = identity.key_of(owner).is_none();
+        let registered = key.client() == client && identity.register(key) == Some(client);
+        let proved = registered && identity.verify(owner, tag, digest, signature);
+        if registered && new && !proved {
+            identity.forget(client);
+        }
+        proved
+    })
+}
 
 /// Why there is no line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -173,7 +189,7 @@ impl Transcript {
 
     /// The keys of the two directions: what the dialer sends, and what the listener sends.
     fn keys(&self, own: &SecretKey, other: &[u8]) -> Result<(Seals, Seals), Refusal> {
-        let other = PublicKey::from_sec1_bytes(other).map_err(|_| Refusal::Garbage)?;
+        let other = p256::PublicKey::from_sec1_bytes(other).map_err(|_| Refusal::Garbage)?;
         let shared = own.diffie_hellman(&other);
         let derive = |side: &str| {
             let mut hasher = blake3::Hasher::new_derive_key(side);

@@ -1,47 +1,40 @@
 //! Makes lines and makes them again: dials, accepts, and lets nobody in who does not prove a name.
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use maftia_core::seat::Owner;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_local,
     time::{sleep, timeout},
 };
 
 use super::{
     End, Refusal,
+    hall::{Hall, Ticket},
     handshake::{Dialing, Keys, Listening, refused},
     links::Inner,
     name,
     packet::{BadPacket, HANDSHAKE_MAX, Kind, Packet},
-    wire::{Place, Reader, Transport, Writer},
+    wire::{Reader, Transport, Writer},
 };
 
 /// How long a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// Connections at a time whose other end has not proved who it is.
-const PENDING_MAX: usize = 256;
-
-/// How many of these one host may have: four of them do not keep everybody else out.
-const PENDING_PER_HOST: usize = PENDING_MAX / 4;
-
 /// How long to wait before dialing again: at first, and at most. A peer that is back is found soon,
 /// and one that is gone costs nothing worth counting.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+const BACKOFF: (Duration, Duration) = if cfg!(test) {
+    // A test breaks a thousand lines.
+    (Duration::from_millis(1), Duration::from_millis(4))
+} else {
+    (Duration::from_millis(20), Duration::from_secs(2))
+};
 
 /// A line that stood this long was a good one: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(1);
-
-/// How often strangers may make us write a line into the log.
-const COMPLAINTS: Duration = Duration::from_secs(1);
 
 /// Starts to dial whom it is ours to dial, and to accept.
 pub(super) fn open<T: Transport>(inner: &Rc<Inner>, transport: T, to: Vec<Owner>) {
@@ -133,63 +126,9 @@ async fn hear(reader: &mut impl Reader) -> Result<bytes::Bytes, End> {
     }
 }
 
-/// Those who have not proved who they are.
-struct Hall {
-    seats: Arc<Semaphore>,
-    hosts: RefCell<BTreeMap<Place, usize>>,
-    complaints: Cell<(Option<Instant>, u64)>,
-}
-
-/// A seat in the hall.
-struct Ticket {
-    hall: Rc<Hall>,
-    place: Place,
-    _seat: OwnedSemaphorePermit,
-}
-
-impl Hall {
-    /// A seat, if there is one for somebody from there.
-    fn enter(self: &Rc<Self>, place: Place) -> Option<Ticket> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
-        let mut hosts = self.hosts.borrow_mut();
-        let count = hosts.entry(place).or_default();
-        if matches!(place, Place::Host(_)) && *count >= PENDING_PER_HOST {
-            return None;
-        }
-        *count += 1;
-        Some(Ticket { hall: Rc::clone(self), place, _seat: seat })
-    }
-
-    /// Writes a line about somebody who did not get in, unless there was one just now.
-    fn complain(&self, me: Owner, place: Place, what: &str) {
-        let (last, missed) = self.complaints.get();
-        if last.is_some_and(|last| last.elapsed() < COMPLAINTS) {
-            return self.complaints.set((last, missed + 1));
-        }
-        self.complaints.set((Some(Instant::now()), 0));
-        tracing::warn!(me = %name(me), ?place, more = missed, "turned away: {what}");
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut hosts = self.hall.hosts.borrow_mut();
-        if let Some(count) = hosts.get_mut(&self.place) {
-            *count -= 1;
-            if *count == 0 {
-                hosts.remove(&self.place);
-            }
-        }
-    }
-}
-
 /// Accepts for ever.
 async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
-    let hall = Rc::new(Hall {
-        seats: Arc::new(Semaphore::new(PENDING_MAX)),
-        hosts: RefCell::default(),
-        complaints: Cell::default(),
-    });
+    let hall = Hall::new(inner.passport.me);
     loop {
         inner.lab.until(false).await;
         let (reader, writer, place) = match transport.accept().await {
@@ -202,7 +141,7 @@ async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
             }
         };
         match hall.enter(place) {
-            None => hall.complain(inner.passport.me, place, "too many handshakes at a time"),
+            None => hall.complain(place, "too many handshakes at a time"),
             Some(ticket) => {
                 let inner = Rc::clone(inner);
                 spawn_local(async move {
@@ -216,10 +155,16 @@ async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
 
 /// Lets one in who proves who it is, and gives its seat in the hall back.
 async fn meet(inner: &Inner, ticket: Ticket, mut reader: impl Reader, mut writer: impl Writer) {
-    let proved = timeout(HANDSHAKE, prove(inner, &mut reader, &mut writer)).await;
+    let prove = async {
+        if !ticket.wait.is_zero() {
+            sleep(ticket.wait).await;
+        }
+        prove(inner, &mut reader, &mut writer).await
+    };
+    let proved = timeout(HANDSHAKE, prove).await;
     let (owner, keys) = match proved.unwrap_or(Err(End::Silent)) {
         Ok(proved) => proved,
-        Err(end) => return ticket.hall.complain(inner.passport.me, ticket.place, &end.to_string()),
+        Err(end) => return ticket.hall.complain(ticket.place, &end.to_string()),
     };
     drop(ticket);
     let end = inner.hold(owner, keys, reader, writer).await;

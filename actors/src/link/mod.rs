@@ -14,7 +14,7 @@
 //! | `packet` | what travels, sealed under the key of its direction |
 //! | [`handshake`] | who is there, and fresh keys |
 //! | `line` | one connection in use |
-//! | `keep` | dials, accepts, tries again |
+//! | `keep`, `hall` | dials, accepts, tries again; bounds those who have not proved a name |
 //! | [`tcp`], [`memory`] | two transports under one contract |
 //! | [`lab`] | faults on purpose |
 //!
@@ -23,6 +23,7 @@
 //! them with a transport and somebody who [receives](Receive). Everything runs on one thread, as
 //! local tasks of a tokio `LocalSet` or an actix arbiter.
 
+mod hall;
 pub mod handshake;
 mod keep;
 pub mod lab;
@@ -38,7 +39,7 @@ mod tests;
 mod wire;
 
 use bytes::Bytes;
-pub use handshake::{Guests, Passport, Refusal};
+pub use handshake::{Guests, Passport, Refusal, guests_of};
 pub use lab::{Lab, Liar, Tamper};
 pub use links::{GUESTS_MAX, Links, Saved, SendError, Status};
 use maftia_core::{crypto::Digest, effects::Lane, path::InstanceId, seat::Owner};

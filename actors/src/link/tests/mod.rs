@@ -1,8 +1,11 @@
 //! What links promise, and to whom they do not.
 
+mod cost;
 mod handshake;
 mod memory;
+mod peer;
 mod session;
+mod tcp;
 
 use std::{
     cell::{Cell, RefCell},
@@ -53,7 +56,7 @@ impl Identity for Toy {
     }
 }
 
-fn p(number: u16) -> Owner {
+pub(super) fn p(number: u16) -> Owner {
     Owner::Party(GroupId::new(0), PartyId::new(number))
 }
 
