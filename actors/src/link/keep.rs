@@ -24,14 +24,8 @@ use super::{
 /// How long a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// How long to wait before dialing again: at first, and at most. A peer that is back is found soon,
-/// and one that is gone costs nothing worth counting.
-const BACKOFF: (Duration, Duration) = if cfg!(test) {
-    // A test breaks a thousand lines.
-    (Duration::from_millis(1), Duration::from_millis(4))
-} else {
-    (Duration::from_millis(20), Duration::from_secs(2))
-};
+/// How long to wait before dialing again, at first. It doubles up to the bound of the transport.
+const BACKOFF: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 20 });
 
 /// A line that stood this long was a good one: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(1);
@@ -65,7 +59,9 @@ fn dials(me: Owner, to: Owner) -> bool {
 
 /// Dials one owner for ever.
 async fn keep<T: Transport>(inner: &Rc<Inner>, transport: &T, to: Owner) {
-    let mut wait = BACKOFF.0;
+    let mut wait = BACKOFF;
+    // A test breaks a thousand lines.
+    let most = if cfg!(test) { 4 * BACKOFF } else { T::BACKOFF_MAX };
     let mut last = String::new();
     loop {
         inner.lab.until(false).await;
@@ -79,10 +75,14 @@ async fn keep<T: Transport>(inner: &Rc<Inner>, transport: &T, to: Owner) {
         }
         let text = end.to_string();
         if text != last {
-            tracing::info!(me = %name(inner.passport.me), peer = %name(to), "no line: {text}");
+            if end.is_wrong() {
+                tracing::warn!(me = %name(inner.passport.me), peer = %name(to), "no line: {text}");
+            } else {
+                tracing::info!(me = %name(inner.passport.me), peer = %name(to), "no line: {text}");
+            }
             last = text;
         }
-        wait = if since.elapsed() > GOOD { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
+        wait = if since.elapsed() > GOOD { BACKOFF } else { (wait * 2).min(most) };
         sleep(jittered(wait)).await;
     }
 }
@@ -136,7 +136,7 @@ async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
             Err(error) => {
                 // Out of file descriptors, mostly: others must end before it can go on.
                 tracing::warn!(me = %name(inner.passport.me), "cannot accept: {error}");
-                sleep(BACKOFF.0).await;
+                sleep(BACKOFF).await;
                 continue;
             }
         };
@@ -166,9 +166,12 @@ async fn meet(inner: &Inner, ticket: Ticket, mut reader: impl Reader, mut writer
         Ok(proved) => proved,
         Err(end) => return ticket.hall.complain(ticket.place, &end.to_string()),
     };
+    let (hall, place) = (Rc::clone(&ticket.hall), ticket.place);
     drop(ticket);
     let end = inner.hold(owner, keys, reader, writer).await;
-    tracing::debug!(me = %name(inner.passport.me), peer = %name(owner), "line ended: {end}");
+    if end.is_wrong() {
+        hall.complain(place, &format!("{}: {end}", name(owner)));
+    }
 }
 
 async fn prove(

@@ -229,6 +229,7 @@ impl Links {
     /// Ends all lines and tasks at once, as a crash would.
     pub fn close(&self) {
         self.0.closing.cancel();
+        self.0.peers.borrow().values().for_each(|peer| drop(peer.line.replace(None)));
     }
 }
 

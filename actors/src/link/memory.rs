@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use maftia_core::seat::Owner;
@@ -77,6 +78,8 @@ impl Hub {
 impl Transport for Port {
     type Reader = Pipe;
     type Writer = Pour;
+
+    const BACKOFF_MAX: Duration = Duration::from_millis(100);
 
     async fn dial(&self, to: Owner) -> io::Result<Ends> {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);

@@ -201,3 +201,35 @@ impl Seals {
         seal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_read_as_they_were_written() {
+        for kind in Kind::ALL {
+            let head = Head { kind, number: u64::MAX - 3, length: 0, seal: [9; SEAL] };
+            assert_eq!(Head::read(&head.write()), Ok(head));
+        }
+    }
+
+    #[test]
+    fn lengths_are_refused_before_there_is_room() {
+        let read = |length: u32, code: u8| {
+            let mut bytes = [0; HEAD];
+            bytes[..4].copy_from_slice(&length.to_le_bytes());
+            bytes[4] = code;
+            Head::read(&bytes)
+        };
+        for kind in Kind::ALL {
+            let max = kind.content_max();
+            for length in [0, 1, max, max + 1, u32::MAX as usize] {
+                let refused = Err(BadPacket::TooLong { length, max });
+                let result = read(length as u32, kind.code()).map(|head| head.length);
+                assert_eq!(result, if length > max { refused } else { Ok(length) });
+            }
+        }
+        assert_eq!(read(0, 11), Err(BadPacket::Kind(11)));
+    }
+}

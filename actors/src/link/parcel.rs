@@ -99,3 +99,44 @@ impl Parcel {
         self.len() + OVERHEAD
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::tests::orders;
+
+    #[test]
+    fn what_is_parted_is_what_was_packed() {
+        let parcel = Parcel::new(&orders(), Bytes::from_static(b"body")).unwrap();
+        let bytes = Bytes::from([&parcel.address[..], &parcel.body].concat());
+        let (address, body) = Parcel::part(bytes.clone()).unwrap();
+        assert_eq!(Parcel::of(address, body), parcel);
+        assert_eq!(parcel.instance(), Ok(orders()));
+        for cut in 0..parcel.address.len() {
+            assert_eq!(Parcel::part(bytes.slice(..cut)), Err(BadParcel::Cut));
+        }
+    }
+
+    #[test]
+    fn an_address_is_an_instance_or_refused() {
+        let mut dice = 7_u64;
+        for _ in 0..20_000 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let bytes = dice.to_le_bytes();
+            let length = (dice >> 60) as usize % 9;
+            let address = Bytes::from([&[length as u8, 0], &bytes[..length.min(8)]].concat());
+            assert!(Parcel::of(address, Bytes::new()).instance().is_err());
+        }
+        let long = InstanceId::root(orders().of().group, orders().of().epoch, &"x".repeat(600));
+        assert!(matches!(Parcel::new(&long, Bytes::new()), Err(BadParcel::TooLong(_))));
+    }
+
+    #[test]
+    fn address_and_body_do_not_run_into_each_other() {
+        let parcel = |name: &str, body: &'static [u8]| {
+            let id = InstanceId::root(orders().of().group, orders().of().epoch, name);
+            Parcel::new(&id, Bytes::from_static(body)).unwrap().digest
+        };
+        assert_ne!(parcel("a", b"bc"), parcel("ab", b"c"));
+    }
+}

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -84,6 +85,8 @@ impl Tcp {
 impl Transport for Tcp {
     type Reader = BufReader<OwnedReadHalf>;
     type Writer = BufWriter<OwnedWriteHalf>;
+
+    const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
     async fn dial(&self, to: Owner) -> io::Result<(Self::Reader, Self::Writer)> {
         let address = self.addresses.get(&to).ok_or(io::ErrorKind::AddrNotAvailable)?;

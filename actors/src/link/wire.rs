@@ -1,6 +1,6 @@
 //! What a line needs of a transport: packets in order, both ways.
 
-use std::io;
+use std::{io, time::Duration};
 
 use super::{
     handshake::Refusal,
@@ -25,6 +25,10 @@ pub(super) trait Writer: 'static {
 pub(super) trait Transport: 'static {
     type Reader: Reader;
     type Writer: Writer;
+
+    /// The longest wait between two tries to reach the same owner: a trade between what trying
+    /// costs, and how soon one who is back is found.
+    const BACKOFF_MAX: Duration;
 
     /// Reaches for another owner.
     async fn dial(&self, to: maftia_core::seat::Owner) -> io::Result<(Self::Reader, Self::Writer)>;
@@ -76,6 +80,21 @@ pub enum End {
     /// This side closed it.
     #[error("this side closed it")]
     Closed,
+}
+
+impl End {
+    /// Whether somebody did what no correct owner does, or a wire what no sound wire does: worth a
+    /// line in the log.
+    pub const fn is_wrong(&self) -> bool {
+        match self {
+            Self::Packet(_)
+            | Self::Parcel(_)
+            | Self::Lie(_)
+            | Self::Refused(_)
+            | Self::RefusedUs(_) => true,
+            Self::Broken(_) | Self::Silent | Self::Replaced | Self::Left | Self::Closed => false,
+        }
+    }
 }
 
 impl From<BadPacket> for End {

@@ -1,11 +1,17 @@
 //! Who gets a line, and who does not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use maftia_core::{crypto::Digest, effects::Lane, seat::Owner};
+use maftia_core::{
+    crypto::{Digest, P256Identity, SecretKey},
+    effects::Lane,
+    seat::Owner,
+};
 
 use super::{Passport, Toy, client, p, passport};
 use crate::link::{
-    End, Parcel, Refusal,
+    End, Parcel, Refusal, guests_of,
     handshake::{Dialing, Keys, Listening},
     packet::{Kind, Seals},
 };
@@ -120,7 +126,7 @@ fn refusals_say_what_to_do() {
     assert!(refuse(&passport(p(0)), p(2)).contains("check the addresses"));
     assert!(refuse(&passport(p(7)), p(1)).contains("not in the configuration"));
     assert!(refuse(&passport(client(9)), p(1)).contains("not in the configuration"));
-    let liar = Passport { identity: std::sync::Arc::new(Toy(p(3))), ..passport(p(0)) };
+    let liar = Passport { identity: Arc::new(Toy(p(3))), ..passport(p(0)) };
     assert!(refuse(&liar, p(1)).contains("did not prove"));
 }
 
@@ -140,15 +146,43 @@ fn another_version_is_named_before_anything_else_is_read() {
 
 #[test]
 fn the_listener_must_prove_itself_too() {
-    let imposter = Passport { identity: std::sync::Arc::new(Toy(p(3))), ..passport(p(1)) };
+    let imposter = Passport { identity: Arc::new(Toy(p(3))), ..passport(p(1)) };
     let end = shake(&passport(p(0)), &imposter, p(1), |_, bytes| bytes).err();
     assert!(matches!(end, Some(End::Refused(Refusal::Proof))));
 }
 
 #[test]
+fn guests_with_real_keys_are_remembered_only_when_they_prove_them() {
+    let secret = |seed| SecretKey::from_seed(&[seed; 32]);
+    let real = |owner, seed, open| {
+        let public = [(p(1), secret(1).public())].into();
+        Arc::new(P256Identity::new(owner, secret(seed), Arc::new(public), open))
+    };
+    let listening = real(p(1), 1, true);
+    let listener = Passport {
+        identity: Arc::<P256Identity>::clone(&listening),
+        guests: Some(guests_of(Arc::clone(&listening))),
+        ..passport(p(1))
+    };
+    let guest = Owner::Client(secret(2).public().client());
+    let bearing = |seed, key: u8| Passport {
+        identity: real(guest, seed, false),
+        key: Some(Bytes::copy_from_slice(&secret(key).public().to_bytes())),
+        ..passport(guest)
+    };
+    let shake = |dialer| shake(&dialer, &listener, p(1), |_, bytes| bytes);
+    assert!(shake(bearing(3, 3)).is_err(), "the key is not the one of this name");
+    assert!(shake(bearing(3, 2)).is_err(), "it has the public key only");
+    assert!(listening.key_of(guest).is_none(), "and takes no room");
+    assert!(shake(bearing(2, 2)).is_ok());
+    assert!(shake(bearing(3, 2)).is_err());
+    assert!(listening.key_of(guest).is_some(), "nobody else makes us forget it");
+}
+
+#[test]
 fn guests_bring_their_key_and_prove_it() {
     let open = Passport {
-        guests: Some(std::sync::Arc::new(|id, key, tag, digest, signature| {
+        guests: Some(Arc::new(|id, key, tag, digest, signature| {
             let owner = Owner::Client(id);
             key == b"the key" && Toy::signature(owner, tag, digest) == *signature
         })),

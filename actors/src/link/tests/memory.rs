@@ -199,3 +199,25 @@ fn nobody_sends_to_strangers() {
     let error = links.send(p(1), Lane::Control, &orders(), long.into()).unwrap_err();
     assert!(error.to_string().contains("above the limit"), "{error}");
 }
+
+#[test]
+fn owners_on_two_threads_meet_at_one_hub() {
+    let hub = Hub::new();
+    let far = hub.clone();
+    let thread = std::thread::spawn(move || {
+        run(async {
+            let (links, inbox) = open(&far, p(1));
+            until("all came", || inbox.heard(p(0), Lane::Bulk).len() == 100).await;
+            links.send(p(0), Lane::Control, &orders(), body(7)).unwrap();
+            links.leave(Duration::from_secs(5)).await;
+        });
+    });
+    run(async {
+        let (links, inbox) = open(&hub, p(0));
+        for number in 0..100 {
+            links.send(p(1), Lane::Bulk, &orders(), body(number)).unwrap();
+        }
+        until("the answer came", || inbox.heard(p(1), Lane::Control) == [7]).await;
+    });
+    thread.join().unwrap();
+}

@@ -64,7 +64,7 @@ fn client(number: u8) -> Owner {
     Owner::Client(ClientId::of_key(&Digest::new([number; 32])))
 }
 
-fn orders() -> InstanceId {
+pub(super) fn orders() -> InstanceId {
     InstanceId::root(GroupId::new(0), Epoch::FIRST, "orders")
 }
 
