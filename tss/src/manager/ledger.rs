@@ -78,6 +78,11 @@ impl Tx {
         Ok(())
     }
 
+    /// How long it may still live, in steps of ticks.
+    pub(super) const fn left_millis(&self, now: u64, tick_millis: u64) -> u64 {
+        self.deadline.saturating_sub(now).saturating_mul(tick_millis)
+    }
+
     pub(super) fn view(&self, tx: TxId) -> View {
         let missing = self.members.iter().filter(|member| !self.agreed.contains(member));
         View {
@@ -168,7 +173,7 @@ impl Ledger {
             phase: tx.phase,
             members: tx.members.len(),
             groups: tx.groups.len(),
-            left_millis: tx.deadline.saturating_sub(self.now).saturating_mul(tick_millis),
+            left_millis: tx.left_millis(self.now, tick_millis),
         };
         self.open.iter().take(limits::ROWS_MAX).map(summary).collect()
     }

@@ -7,8 +7,6 @@
 mod commit;
 mod ledger;
 mod participants;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -339,7 +337,7 @@ impl TransactionManager {
         };
         Ok(Some(ManagerReply::Show(Card::Open {
             view: tx.view(id),
-            left_millis: tx.deadline.saturating_sub(self.ledger.now) * self.tick_millis(),
+            left_millis: tx.left_millis(self.ledger.now, self.tick_millis()),
             groups: tx.groups.iter().map(|(group, standing)| (*group, *standing)).collect(),
         })))
     }

@@ -12,8 +12,6 @@
 
 mod roll;
 mod steps;
-#[cfg(test)]
-mod tests;
 mod turn;
 mod workspace;
 

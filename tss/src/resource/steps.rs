@@ -4,6 +4,7 @@ use maftia_core::replica::service::Action;
 
 use super::{ResourceManager, Step, refuse, reply, roll::Pending, tell};
 use crate::{
+    limits,
     lock::{Answer, Effect, Survey, Ticket, Verdict},
     refusal::{Code, Refusal},
     request::{ResourceReply, ResourceStatus},
@@ -112,7 +113,8 @@ impl<R: Resource> ResourceManager<R> {
         };
         let vote = match able {
             Ok(()) => yes,
-            Err(text) => {
+            Err(mut text) => {
+                text.truncate(text.floor_char_boundary(limits::TEXT_MAX));
                 let reason = AbortReason::Refused { group: self.group, text: text.clone() };
                 self.give_up(tx, reason, actions);
                 Vote::No(text)

@@ -1,5 +1,8 @@
 //! What the tests of this crate share.
 
+pub(crate) mod actors;
+pub(crate) mod world;
+
 /// Seeded chance: the same in every run.
 pub(crate) struct Dice(u64);
 
@@ -17,6 +20,10 @@ impl Dice {
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
+    }
+
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, list: &[T]) -> Option<T> {

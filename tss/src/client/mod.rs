@@ -2,15 +2,17 @@
 //!
 //! Nothing here sends anything. A [`Call`] is a body for a group; who has carried it there and has
 //! heard `f + 1` equal answers gives the answer to [`Call::read`]. The typed result says what
-//! happened; a [`Refusal`] says why nothing did.
+//! happened; a [`Refusal`] says why nothing did. A [`Session`] remembers the transaction one is in.
 //!
 //! ```text
-//! let seed = Seed::new(random());              // fresh and secret
-//! let call = begin(tm, &seed, None, None);     // -> Begun { token, view, .. }
-//! let call = operate(left, Some(tx), key, Operation::Withdraw(30));
-//! let call = view(tx);                         // who takes part now?
-//! let call = commit(&view, true);              // agree to exactly that -> Progress
+//! begin(tm, &seed, None, None)                            -> Begun { view, .. }, and a token
+//! operate(left, Some(tx), key, Operation::Withdraw(30))   -> Answer { before, value }
+//! outcome(tx, false)                                      -> Waiting(view): who takes part now?
+//! commit(&view, true)                                     -> Ended, or Stale if others joined
 //! ```
+
+mod session;
+mod transfer;
 
 use bytes::Bytes;
 use maftia_core::{
@@ -18,6 +20,8 @@ use maftia_core::{
     wire::{decode, encode},
 };
 use serde::de::DeserializeOwned;
+pub use session::Session;
+pub use transfer::{Transfer, Transferred};
 
 use crate::{
     lock::Survey,
@@ -32,11 +36,17 @@ use crate::{
 };
 
 /// A request to a group, and how to read its answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call<T> {
     to: GroupId,
     body: Bytes,
     read: fn(&[u8]) -> Result<T, Refusal>,
+}
+
+impl<T> Clone for Call<T> {
+    fn clone(&self) -> Self {
+        Self { to: self.to, body: self.body.clone(), read: self.read }
+    }
 }
 
 impl<T> Call<T> {
@@ -184,80 +194,6 @@ pub fn amount(text: &str) -> Result<i64, Refusal> {
         _ => {
             let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
             Err(Refusal::new(Code::BadAmount, format!("`{shown}` is no amount")))
-        }
-    }
-}
-
-/// A transfer between two keys, of one group or two: a withdrawal, then a deposit, in one
-/// transaction. Ask for [`call`](Self::call), carry it, give the answer to [`heard`](Self::heard),
-/// until there is no call left.
-#[derive(Clone, Debug)]
-pub struct Transfer {
-    tx: TxId,
-    from: (GroupId, Key),
-    to: (GroupId, Key),
-    amount: i64,
-    state: State,
-}
-
-/// What a transfer has come to.
-#[derive(Clone, Debug)]
-enum State {
-    Withdrawing,
-    Depositing(Answer),
-    /// The deposit was refused; the source gets back what it gave.
-    Returning(Refusal),
-    Over(Result<Transferred, Refusal>),
-}
-
-/// What a transfer did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transferred {
-    /// At the source.
-    pub withdrawn: Answer,
-    /// At the destination.
-    pub deposited: Answer,
-}
-
-impl Transfer {
-    /// A transfer of `amount`, which is checked by the groups too.
-    pub const fn new(tx: TxId, from: (GroupId, Key), to: (GroupId, Key), amount: i64) -> Self {
-        Self { tx, from, to, amount, state: State::Withdrawing }
-    }
-
-    /// What to ask next, if it is not over.
-    pub fn call(&self) -> Option<Call<Answer>> {
-        let ((group, key), operation) = match self.state {
-            State::Withdrawing => (&self.from, Operation::Withdraw(self.amount)),
-            State::Depositing(_) => (&self.to, Operation::Deposit(self.amount)),
-            State::Returning(_) => (&self.from, Operation::Deposit(self.amount)),
-            State::Over(_) => return None,
-        };
-        Some(operate(*group, Some(self.tx), key.clone(), operation))
-    }
-
-    /// What came of the last call.
-    pub fn heard(&mut self, result: Result<Answer, Refusal>) {
-        let state = std::mem::replace(&mut self.state, State::Withdrawing);
-        self.state = match (state, result) {
-            (State::Withdrawing, Ok(withdrawn)) => State::Depositing(withdrawn),
-            (State::Depositing(withdrawn), Ok(deposited)) => {
-                State::Over(Ok(Transferred { withdrawn, deposited }))
-            }
-            (State::Depositing(_), Err(refusal)) => State::Returning(refusal),
-            (State::Withdrawing, Err(refusal)) | (State::Returning(refusal), _) => {
-                State::Over(Err(refusal))
-            }
-            (over @ State::Over(_), _) => over,
-        };
-    }
-
-    /// How it went, when it is over. A refused one has left all as it was, unless the transaction
-    /// itself was aborted.
-    pub const fn result(&self) -> Option<&Result<Transferred, Refusal>> {
-        match &self.state {
-            State::Over(result) => Some(result),
-            _ => None,
         }
     }
 }

@@ -1,0 +1,5 @@
+//! The whole service, as plain values.
+
+mod bounds;
+mod random;
+mod stories;
