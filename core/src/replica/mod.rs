@@ -1,3 +1,86 @@
-//! A deterministic service behind an atomic stream.
+//! A deterministic service behind an atomic stream, and its clients.
+//!
+//! [`service`] is what one writes; [`Replica`] runs it at each member of a group; [`Session`] is a
+//! client's side. Replicas of different groups speak to each other.
+//!
+//! # Reference
+//! Schneider, *Implementing fault-tolerant services using the state machine approach*, ACM Computing
+//! Surveys 1990. Castro and Liskov, *Practical Byzantine fault tolerance and proactive recovery*,
+//! TOCS 2002 (authenticators, checkpoints, state transfer). Clement et al., *Making Byzantine fault
+//! tolerant systems tolerate Byzantine faults*, NSDI 2009 (what a client can do with authenticators).
+//!
+//! # Model
+//! That of the stream below; authenticated and reliable links to clients and to the members of other
+//! groups. Alarms only decide when to ask again, and when a member says that a tick passed.
+//!
+//! # Thresholds
+//! | step | waits for | because |
+//! |---|---|---|
+//! | an item takes effect | `one_correct` vouches for its id, ordered | a correct member checked it and holds its body |
+//! | a statement is vouched for | `one_correct` of its group say the same | one of them is correct |
+//! | a tick takes effect | `one_correct` vouches, ordered | a correct clock measured it; `f` cannot hurry or stop it |
+//! | an acknowledgement counts | `one_correct` of the other group, then `one_correct` vouches | the same, twice |
+//! | a checkpoint is stable | `most_correct` equal | `f + 1` correct members can serve it |
+//! | a state is loaded | `most_correct` equal, later `2f` others | one correct member vouches; see below |
+//!
+//! # Properties
+//! Equal states at equal slots at all correct members; each request of a client takes effect at most
+//! once, in the order of its numbers; each statement of a group takes effect exactly once, in its
+//! order; what a correct client says to one correct member takes effect; nothing that no client and
+//! no group said does. Memory is bounded, whatever clients and `f` members do.
+//!
+//! *One rule for all that comes from outside.* Ballots, the payloads of the stream, name ids of bodies
+//! that their member stores and has checked: its own authenticator of a request, or `f_A + 1` equal
+//! statements of members of group A. An id takes effect at the slot of its `(f+1)`-th distinct vouch.
+//! The contact of a client cannot alter a request, since its id would be another and its
+//! authenticators wrong. A request whose authenticator is right at one correct member only still
+//! takes effect if that member's vouch and a liar's meet; that is the will of a client that lies, and
+//! the same at all members. A member that lacks the body of a vouched request asks the voucher, checks
+//! it and vouches, too; so one correct contact is enough. Who lacks the body of what is due waits, and
+//! asks the vouchers in turn: a correct one among them holds it until it took effect there, or until
+//! `2f + 1` hold a checkpoint above it.
+//!
+//! *What decides effects is replicated*: vouches by member, clients' sessions, both directions to each
+//! other group, ticks. Vouches are bounded for each member on its own, so a liar displaces only its
+//! own; what is displaced can be vouched for again. A member whose store is crowded takes back its
+//! oldest vouches, ordered like all else, and only then lets the bodies go.
+//!
+//! *Ticks are numbered.* When the service no longer waits for time, the number that was being measured
+//! is passed over, so nobody's measurement of an earlier wait hurries a later one.
+//!
+//! *Checkpoints* are taken at the end of the first round that reaches a slot, which is the same slot
+//! at all members. The state names slots, not rounds: a stream may skip over the ends of empty rounds.
+//! A member whose state differs from a stable one loads that and goes through what was ordered since
+//! again. A member jumps to a state that `2f + 1` hold, so that the members still in the rounds below
+//! it can end them without it. With `f` silent only `2f` others are left to hold it: after two tries
+//! these are enough, by when the correct ones among the others have long ended those rounds.
+//!
+//! # Deviations
+//! Replies are whole, from every member. Checkpoints are encoded whole and not as trees of pages. A
+//! client of a self-made key that was idle while a thousand others came and went is remembered for
+//! another four thousand, then its old requests could take effect again; clients of the configuration
+//! are never forgotten.
 
+mod checkpoint;
+mod clients;
+mod entry;
+mod feed;
+mod groups;
+mod hearing;
+mod log;
+mod machine;
+mod message;
+mod number;
 pub mod service;
+pub mod session;
+mod state;
+mod store;
+mod transfer;
+mod turn;
+mod vouch;
+
+pub use checkpoint::Checkpoint;
+pub use machine::{Ask, Heard, INTERVAL, Output, Replica, Spec, Stream, Timer};
+pub use message::{Ballot, Body, Message, Refusal, Request, Statement};
+pub use number::Number;
+pub use session::Session;

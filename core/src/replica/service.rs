@@ -97,6 +97,30 @@ pub trait Service: Data {
     /// The length of a tick while the state holds something that time can end, such as a lease;
     /// `None` lets an idle group be silent.
     fn tick(&self) -> Option<Span>;
+
+    /// Whether a request frees what others wait for, such as the end of a transaction. It is taken
+    /// when new work is refused as busy. Any replica may be asked at any time, before the request is
+    /// ordered; the answer decides no effect.
+    fn is_urgent(&self, _body: &[u8]) -> bool {
+        false
+    }
+
+    /// What to ask the helper at a checkpoint. The answer must hold all of the helper's state that
+    /// the service could not tell it again; it becomes part of the checkpoint. `None` when the
+    /// service itself holds all of it.
+    fn remember(&self) -> Option<<Self::Helper as Protocol>::Input> {
+        None
+    }
+
+    /// What to ask the helper after this service was loaded from a checkpoint, with the helper's
+    /// answer at that checkpoint, so that the helper's state becomes what it was there. Its answer
+    /// says no more than that it is done.
+    fn remind(
+        &self,
+        _remembered: Option<<Self::Helper as Protocol>::Output>,
+    ) -> Option<<Self::Helper as Protocol>::Input> {
+        None
+    }
 }
 
 /// The helper of a service that has none.

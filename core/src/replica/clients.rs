@@ -1,0 +1,176 @@
+//! The clients' sessions: what took effect, what waits, what was answered. Replicated state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    number::Number,
+    service::{Command, Item},
+};
+use crate::id::{ClientId, Slot};
+
+/// How many requests of one session may be outstanding. Answers of so many are kept.
+pub(super) const WINDOW: u32 = 16;
+
+/// The most sessions of clients that the configuration does not name. The longest idle one goes.
+pub(super) const OPEN_MAX: usize = 1_024;
+
+/// How many clients that went are remembered, so that their old requests do not come alive again.
+pub(super) const FORGOTTEN_MAX: usize = 4_096;
+
+/// The most bytes of requests of one client that wait for an earlier one. What does not fit has no
+/// effect now; the client says it again.
+pub(super) const WAITING_BYTES_MAX: usize = 2 << 20;
+
+/// What a number is to a client's session.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Standing {
+    /// It may take effect, now or after those before it.
+    Open,
+    /// It took effect, and this is the answer, if there is one yet.
+    Done(Option<Bytes>),
+    /// It waits in the state for its predecessor.
+    Waiting,
+    /// It is too far ahead.
+    Ahead,
+    /// A later session was opened, or its answer is no longer kept.
+    Superseded,
+    /// The client is not served.
+    Stranger,
+}
+
+/// One client's session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Account {
+    session: u32,
+    /// All counts up to here took effect.
+    done: u32,
+    waiting: BTreeMap<u32, Bytes>,
+    replies: BTreeMap<u32, Bytes>,
+    active: Slot,
+}
+
+/// All sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Clients {
+    registered: BTreeSet<ClientId>,
+    open: bool,
+    table: BTreeMap<ClientId, Account>,
+    forgotten: VecDeque<(ClientId, u32)>,
+}
+
+impl Clients {
+    pub(super) fn new(registered: BTreeSet<ClientId>, open: bool) -> Self {
+        Self { registered, open, table: BTreeMap::new(), forgotten: VecDeque::new() }
+    }
+
+    /// What a request with this number would be.
+    pub(super) fn standing(&self, client: ClientId, number: Number) -> Standing {
+        let (session, count) = (number.session(), number.count());
+        if !self.open && !self.registered.contains(&client) {
+            return Standing::Stranger;
+        }
+        let Some(account) = self.table.get(&client) else {
+            let floor = self.forgotten.iter().rfind(|(gone, _)| *gone == client);
+            return match floor {
+                Some((_, floor)) if session <= *floor => Standing::Superseded,
+                _ => ahead_of(0, count),
+            };
+        };
+        if session > account.session {
+            return ahead_of(0, count);
+        }
+        if session < account.session {
+            return Standing::Superseded;
+        }
+        if count > account.done {
+            let waits = account.waiting.contains_key(&count);
+            return if waits { Standing::Waiting } else { ahead_of(account.done, count) };
+        }
+        match account.replies.get(&count) {
+            Some(reply) => Standing::Done(Some(reply.clone())),
+            None if count + WINDOW > account.done => Standing::Done(None),
+            None => Standing::Superseded,
+        }
+    }
+
+    /// A vouched request: what takes effect by it, in the client's order. False when there is no
+    /// room for it to wait for its predecessor.
+    pub(super) fn take(
+        &mut self,
+        slot: Slot,
+        client: ClientId,
+        number: Number,
+        body: Bytes,
+        out: &mut Vec<Item>,
+    ) -> bool {
+        if self.standing(client, number) != Standing::Open {
+            return true;
+        }
+        self.make_room(client);
+        let account = self.table.entry(client).or_default();
+        if number.session() > account.session {
+            *account = Account { session: number.session(), ..Account::default() };
+        }
+        account.active = slot;
+        let waiting: usize = account.waiting.values().map(Bytes::len).sum();
+        if number.count() > account.done + 1 && waiting + body.len() > WAITING_BYTES_MAX {
+            return false;
+        }
+        account.waiting.insert(number.count(), body);
+        while let Some(body) = account.waiting.remove(&(account.done + 1)) {
+            account.done += 1;
+            let number = Number::new(account.session, account.done).get();
+            out.push(Item { slot, command: Command::Request { client, number, body } });
+        }
+        let oldest = account.done.saturating_sub(WINDOW) + 1;
+        account.replies = account.replies.split_off(&oldest);
+        true
+    }
+
+    /// Keeps the answer to a request. Whether its client still asks, and this is the first answer.
+    pub(super) fn answer(&mut self, client: ClientId, number: Number, body: &Bytes) -> bool {
+        let Some(account) = self.table.get_mut(&client) else { return false };
+        let count = number.count();
+        let asked = number.session() == account.session && (1..=account.done).contains(&count);
+        if !asked || account.replies.contains_key(&count) {
+            return false;
+        }
+        if count + WINDOW > account.done {
+            account.replies.insert(count, body.clone());
+        }
+        true
+    }
+
+    /// How many clients are in the table.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Lets the longest idle session of an unregistered client go if a new one needs its place.
+    fn make_room(&mut self, client: ClientId) {
+        if self.table.contains_key(&client) || self.registered.contains(&client) {
+            return;
+        }
+        let open = || self.table.iter().filter(|(client, _)| !self.registered.contains(client));
+        if open().count() < OPEN_MAX {
+            return;
+        }
+        let idle = open().min_by_key(|(client, account)| (account.active, **client));
+        let Some((gone, session)) = idle.map(|(client, account)| (*client, account.session)) else {
+            return;
+        };
+        self.table.remove(&gone);
+        self.forgotten.push_back((gone, session));
+        if self.forgotten.len() > FORGOTTEN_MAX {
+            self.forgotten.pop_front();
+        }
+    }
+}
+
+fn ahead_of(done: u32, count: u32) -> Standing {
+    let next = count > done && count - done <= WINDOW;
+    if next { Standing::Open } else { Standing::Ahead }
+}

@@ -1,0 +1,292 @@
+//! What replicas, clients and other groups say to one another.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{checkpoint::Checkpoint, number::Number};
+use crate::{
+    crypto::{Digest, Mac},
+    effects::Lane,
+    fault::Fault,
+    id::{ClientId, GroupId},
+    seat::{Owner, Seat},
+    wire::{self, limits},
+};
+
+/// The most ids in one ballot: 40 KiB of them, which a round orders as fast as an empty one.
+pub(super) const IDS_MAX: usize = 1_024;
+
+/// The most bodies that one message asks for: their answers are as many frames.
+pub(super) const FETCH_MAX: usize = 64;
+
+/// A piece of a state in transfer, in bytes: a fifth of a frame, so that control frames of the same
+/// link are not kept waiting.
+pub(super) const CHUNK: usize = 1 << 20;
+
+/// A client's request. Every replica finds its own authenticator in it, so that nobody on the way
+/// can alter it and no replica can invent one that a correct replica vouches for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who asks.
+    pub client: ClientId,
+    /// Which of its requests this is.
+    pub number: Number,
+    /// What is asked.
+    pub body: Bytes,
+    /// One authenticator a replica, in their order, over the id.
+    pub macs: Vec<Mac>,
+}
+
+impl Request {
+    /// The request with authenticators for every member of the group of `seat`, a client's.
+    ///
+    /// A member whose key is unknown gets one that does not verify: it fetches the request's effect
+    /// from the others.
+    pub fn sealed(seat: &Seat, client: ClientId, number: Number, body: Bytes) -> Self {
+        let id = request_id(client, number, &body);
+        let tag = seat.tag("request");
+        let mac = |party| {
+            let owner = Owner::Party(seat.group.id, party);
+            seat.keys.identity.authenticate(owner, &tag, &id).unwrap_or(Mac([0; 16]))
+        };
+        Self { client, number, body, macs: seat.parties().map(mac).collect() }
+    }
+
+    /// The name of client, number and body.
+    pub fn id(&self) -> Digest {
+        request_id(self.client, self.number, &self.body)
+    }
+
+    /// Whether the authenticator for the owner of `seat`, a replica, is right.
+    pub fn is_genuine(&self, seat: &Seat) -> bool {
+        let mac = self.macs.get(seat.me().index());
+        let (owner, tag) = (Owner::Client(self.client), seat.tag("request"));
+        mac.is_some_and(|mac| seat.keys.identity.check(owner, &tag, &self.id(), mac))
+    }
+
+    /// Judges the shape.
+    pub(super) fn admit(&self, seat: &Seat) -> Result<(), Fault> {
+        let improper = |what: &str| Err(Fault::Improper(what.into()));
+        if self.body.len() > limits::PAYLOAD_MAX {
+            return improper("a request larger than a payload may be");
+        }
+        if self.macs.len() != usize::from(seat.thresholds().n()) {
+            return improper("a request without one authenticator a replica");
+        }
+        Ok(())
+    }
+}
+
+fn request_id(client: ClientId, number: Number, body: &[u8]) -> Digest {
+    let number = number.get().to_le_bytes();
+    Digest::of_parts("request", &[client.as_bytes(), &number, body])
+}
+
+/// What another group's service said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// Which of its statements to this group, counted from 1.
+    pub number: u64,
+    /// How many of this group's statements had taken effect there.
+    pub ack: u64,
+    /// What it says.
+    pub body: Bytes,
+}
+
+impl Statement {
+    /// The name of the statement as one of the group `from`.
+    pub fn id(&self, from: GroupId) -> Digest {
+        let (group, number) = ((from.index() as u64).to_le_bytes(), self.number.to_le_bytes());
+        Digest::of_parts("statement", &[&group, &number, &self.ack.to_le_bytes(), &self.body])
+    }
+}
+
+/// The body of a vouched id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// A client's request.
+    Request(Request),
+    /// A statement of a group.
+    Statement(GroupId, Statement),
+}
+
+impl Body {
+    /// The name by which it is vouched for.
+    pub fn id(&self) -> Digest {
+        match self {
+            Self::Request(request) => request.id(),
+            Self::Statement(from, statement) => statement.id(*from),
+        }
+    }
+
+    /// What it weighs, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Request(request) => request.body.len() + 16 * request.macs.len() + 128,
+            Self::Statement(_, statement) => statement.body.len() + 128,
+        }
+    }
+}
+
+/// One payload of the stream: what a member vouches for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ballot {
+    /// Requests whose bodies it holds and whose authenticators for it are right.
+    pub requests: Vec<Digest>,
+    /// Statements that it heard from enough members of their group.
+    pub statements: Vec<Digest>,
+    /// Vouches that it takes back: it needs the room.
+    pub withdrawn: Vec<Digest>,
+    /// How many of this group's statements have taken effect in other groups.
+    pub acks: Vec<(GroupId, u64)>,
+    /// The tick whose span it measured.
+    pub tick: Option<u64>,
+}
+
+impl Ballot {
+    /// The ballot that a member had ordered, if it is one.
+    pub fn read(payload: &[u8]) -> Result<Self, Fault> {
+        let ballot: Self =
+            wire::decode(payload).map_err(|error| Fault::Undecodable(error.to_string()))?;
+        let ids = ballot.requests.len() + ballot.statements.len() + ballot.withdrawn.len();
+        if ids > IDS_MAX || ballot.acks.len() > IDS_MAX {
+            return Err(Fault::Improper(format!("a ballot of {ids} ids")));
+        }
+        Ok(ballot)
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The replica has no room for new requests now. Later it may have.
+    Busy,
+    /// A later session of the same client was opened, or the client's number is too old.
+    Superseded,
+    /// The group does not serve this client.
+    Stranger,
+}
+
+/// What the copies of a replica, and the clients' sessions with them, say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Client to replica: do this.
+    Request(Request),
+    /// Replica to client: this is the answer.
+    Reply {
+        /// To which request.
+        number: Number,
+        /// The answer.
+        body: Bytes,
+    },
+    /// Replica to client: not this one.
+    Refused {
+        /// Which request.
+        number: Number,
+        /// Why.
+        why: Refusal,
+    },
+    /// Group to group.
+    Statement(Statement),
+    /// Group to group: so many of your statements took effect here.
+    Ack {
+        /// How many.
+        up_to: u64,
+    },
+    /// Replica to replica: you vouched for these; what are they?
+    Fetch {
+        /// The ids.
+        ids: Vec<Digest>,
+    },
+    /// Replica to replica: this is one of them.
+    Body(Body),
+    /// Replica to replica: this is my state there.
+    Checkpoint(Checkpoint),
+    /// Replica to replica: which checkpoints do you hold?
+    StateRequest,
+    /// Replica to replica: send this piece of your state.
+    ChunkRequest {
+        /// The digest of the state.
+        digest: Digest,
+        /// Which piece.
+        place: u32,
+    },
+    /// Replica to replica: a piece of a state.
+    Chunk {
+        /// The digest of the state.
+        digest: Digest,
+        /// Which piece.
+        place: u32,
+        /// The piece.
+        bytes: Bytes,
+    },
+}
+
+impl Message {
+    /// Whether a client may say it.
+    pub(super) fn is_of_client(&self, client: ClientId) -> bool {
+        matches!(self, Self::Request(request) if request.client == client)
+    }
+
+    /// Whether a member of another group may say it.
+    pub(super) fn is_of_group(&self) -> bool {
+        matches!(self, Self::Statement(_) | Self::Ack { .. })
+    }
+
+    /// Whether a member of the own group may say it.
+    pub(super) fn is_of_member(&self) -> bool {
+        match self {
+            Self::Fetch { .. }
+            | Self::Body(_)
+            | Self::Checkpoint(_)
+            | Self::StateRequest
+            | Self::ChunkRequest { .. }
+            | Self::Chunk { .. } => true,
+            Self::Request(_)
+            | Self::Reply { .. }
+            | Self::Refused { .. }
+            | Self::Statement(_)
+            | Self::Ack { .. } => false,
+        }
+    }
+
+    /// Judges sizes.
+    pub(super) fn admit(&self, seat: &Seat) -> Result<(), Fault> {
+        match self {
+            Self::Request(request) | Self::Body(Body::Request(request)) => request.admit(seat),
+            Self::Statement(statement) | Self::Body(Body::Statement(_, statement)) => {
+                within(statement.body.len(), limits::PAYLOAD_MAX, "bytes of a statement")
+            }
+            Self::Fetch { ids } => within(ids.len(), FETCH_MAX, "ids to fetch"),
+            Self::Chunk { bytes, .. } => within(bytes.len(), CHUNK, "bytes of a chunk"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The queue of the link.
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Self::Request(_)
+            | Self::Reply { .. }
+            | Self::Statement(_)
+            | Self::Body(_)
+            | Self::Chunk { .. } => Lane::Bulk,
+            Self::Refused { .. }
+            | Self::Ack { .. }
+            | Self::Fetch { .. }
+            | Self::Checkpoint(_)
+            | Self::StateRequest
+            | Self::ChunkRequest { .. } => Lane::Control,
+        }
+    }
+}
+
+fn within(len: usize, max: usize, what: &str) -> Result<(), Fault> {
+    if len <= max { Ok(()) } else { Err(Fault::Improper(format!("{len} {what}"))) }
+}

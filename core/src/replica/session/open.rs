@@ -1,0 +1,62 @@
+//! One request of a session, and what the replicas said to it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::message::{Refusal, Request},
+    Output,
+};
+use crate::{crypto::Digest, id::PartyId, tally::Tally};
+
+/// A request that was said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Open {
+    pub(super) number: u64,
+    pub(super) request: Request,
+    pub(super) replies: Tally<Digest>,
+    pub(super) bodies: BTreeMap<Digest, Bytes>,
+    pub(super) refusals: BTreeMap<PartyId, Refusal>,
+    pub(super) answer: Option<Digest>,
+    pub(super) hopeless: bool,
+}
+
+impl Open {
+    pub(super) fn new(number: u64, request: Request) -> Self {
+        Self {
+            number,
+            request,
+            replies: Tally::default(),
+            bodies: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            answer: None,
+            hopeless: false,
+        }
+    }
+
+    /// The most equal replies.
+    pub(super) fn equal(&self) -> usize {
+        self.bodies.keys().map(|digest| self.replies.count(digest)).max().unwrap_or(0)
+    }
+
+    pub(super) fn outvoted(&self, agreed: &Digest) -> impl Iterator<Item = (PartyId, Digest)> {
+        self.replies
+            .iter()
+            .filter(move |(_, said)| *said != agreed)
+            .map(|(party, said)| (party, *said))
+    }
+
+    pub(super) fn no_quorum(&self, needed: usize, of: usize) -> Output {
+        let busy = self.refusals.iter().filter(|(_, why)| **why == Refusal::Busy);
+        Output::NoQuorum {
+            number: self.number,
+            equal: self.equal(),
+            needed,
+            heard: self.replies.iter().map(|(party, _)| party).collect(),
+            busy: busy.map(|(party, _)| *party).collect(),
+            of,
+        }
+    }
+}

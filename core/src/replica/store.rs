@@ -1,0 +1,137 @@
+//! Bodies of what is vouched for. Local: no two replicas need to hold the same.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Body;
+use crate::{
+    crypto::Digest,
+    id::{ClientId, Slot},
+};
+
+/// The most bytes of bodies that have not taken effect. Beyond it new requests are refused.
+pub(super) const BYTES_MAX: usize = 64 << 20;
+
+/// The most bytes of one client among them, so that one client cannot use up the room of all.
+pub(super) const CLIENT_BYTES_MAX: usize = 4 << 20;
+
+/// How many bodies that took effect are kept for members that lack them, if no checkpoint lets them
+/// go earlier. A member that lacks an older one fetches a state.
+pub(super) const DONE_MAX: usize = 8_192;
+
+/// The most bytes of those.
+pub(super) const DONE_BYTES_MAX: usize = 64 << 20;
+
+/// Whether a body has taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Stage {
+    Open,
+    Done,
+}
+
+/// The bodies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Store {
+    bodies: BTreeMap<Digest, (Stage, Body)>,
+    open_bytes: usize,
+    by_client: BTreeMap<ClientId, usize>,
+    /// What took effect, with the slot, oldest first.
+    done: VecDeque<(Slot, Digest)>,
+    done_bytes: usize,
+}
+
+impl Store {
+    pub(super) fn get(&self, id: &Digest) -> Option<&Body> {
+        self.bodies.get(id).map(|(_, body)| body)
+    }
+
+    /// Whether there is room for a new request.
+    pub(super) fn has_room(&self, body: &Body) -> bool {
+        let weight = body.weight();
+        let own = match body {
+            Body::Request(request) => self.by_client.get(&request.client).copied().unwrap_or(0),
+            Body::Statement(..) => 0,
+        };
+        self.open_bytes + weight <= BYTES_MAX && own + weight <= CLIENT_BYTES_MAX
+    }
+
+    /// Whether vouches should be taken back to make room.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.open_bytes > BYTES_MAX / 4 * 3
+    }
+
+    /// Keeps a body until it took effect.
+    pub(super) fn keep(&mut self, id: Digest, body: Body) {
+        if self.bodies.contains_key(&id) {
+            return;
+        }
+        self.open_bytes += body.weight();
+        if let Body::Request(request) = &body {
+            *self.by_client.entry(request.client).or_default() += body.weight();
+        }
+        self.bodies.insert(id, (Stage::Open, body));
+    }
+
+    /// The body took effect at `slot`.
+    pub(super) fn finish(&mut self, id: Digest, slot: Slot) {
+        let Some((stage @ Stage::Open, body)) = self.bodies.get_mut(&id) else { return };
+        *stage = Stage::Done;
+        let body = body.clone();
+        self.close(&body);
+        self.done.push_back((slot, id));
+        self.done_bytes += body.weight();
+        while self.done.len() > DONE_MAX || self.done_bytes > DONE_BYTES_MAX {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets a body that has not taken effect.
+    pub(super) fn forget(&mut self, id: &Digest) {
+        if let Some((Stage::Open, body)) = self.bodies.get(id) {
+            let body = body.clone();
+            self.close(&body);
+            self.bodies.remove(id);
+        }
+    }
+
+    /// Forgets what took effect below `slot`.
+    pub(super) fn trim(&mut self, slot: Slot) {
+        while self.done.front().is_some_and(|(done, _)| *done < slot) {
+            self.drop_oldest();
+        }
+    }
+
+    /// The bodies that have not taken effect.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&Digest, &Body)> {
+        self.bodies
+            .iter()
+            .filter(|(_, (stage, _))| *stage == Stage::Open)
+            .map(|(id, (_, body))| (id, body))
+    }
+
+    /// How many bytes are kept in all.
+    pub(super) fn bytes(&self) -> usize {
+        self.open_bytes + self.done_bytes
+    }
+
+    fn close(&mut self, body: &Body) {
+        self.open_bytes -= body.weight();
+        if let Body::Request(request) = body
+            && let Some(own) = self.by_client.get_mut(&request.client)
+        {
+            *own -= body.weight();
+            if *own == 0 {
+                self.by_client.remove(&request.client);
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, id)) = self.done.pop_front()
+            && let Some((_, body)) = self.bodies.remove(&id)
+        {
+            self.done_bytes -= body.weight();
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Checkpoints, and loading the state of another replica.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    checkpoint::Checkpoint,
+    clients::Standing,
+    machine::{Ask, Output, Replica, Stream, Timer},
+    message::{Body, CHUNK, Message},
+    service::Service,
+    state::{Saved, Turn},
+    turn::CREDIT,
+};
+use crate::{
+    crypto::Digest,
+    effects::Effects,
+    fault::Fault,
+    id::{GroupId, PartyId, Slot},
+    protocol::Protocol,
+    stream::atomic::{Input as Order, Position},
+    thresholds::Thresholds,
+    time::Span,
+    wire,
+};
+
+/// How long a piece of a state may take before another member is asked.
+pub(super) const TRANSFER_AFTER: Span = Span::millis(1_000);
+
+/// After so many alarms without a state to fetch the search ends: that the group went on was a hint,
+/// and it may have been a liar's. The next stable checkpoint beyond reach begins another.
+pub(super) const TRIES_MAX: u32 = 8;
+
+/// A search for the state of the group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Transfer {
+    /// How often the alarm found nothing new.
+    tries: u32,
+    target: Option<Target>,
+    /// All of it is here.
+    complete: bool,
+}
+
+/// The state that is being fetched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Target {
+    checkpoint: Checkpoint,
+    holders: Vec<PartyId>,
+    /// Which of them is asked.
+    helper: usize,
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+    /// Whether something came since the alarm was set.
+    moved: bool,
+}
+
+impl Target {
+    fn helper(&self) -> Option<PartyId> {
+        self.holders.get(self.helper % self.holders.len().max(1)).copied()
+    }
+
+    fn place(&self) -> u32 {
+        (self.bytes.len() / CHUNK) as u32
+    }
+
+    fn ask_another(&mut self) {
+        self.helper += 1;
+        self.bytes.clear();
+    }
+}
+
+/// How many must hold a state that this member loads: `2f + 1` if they can be found, so that the
+/// rounds below it can end without this member; with `f` silent ones only `2f` others are left.
+fn holders_needed(thresholds: Thresholds, tries: u32) -> usize {
+    let most = thresholds.most_correct();
+    let fewest = (most - 1).max(thresholds.one_correct());
+    if tries < 2 { most } else { fewest }
+}
+
+impl<S: Service, A: Stream> Replica<S, A> {
+    /// A round is over: a checkpoint may be due. All replicas pass through the slot of a checkpoint,
+    /// but if rounds were empty not through the same rounds; the state knows slots only.
+    pub(super) fn on_round_end(&mut self, position: Position, fx: &mut Effects<'_, Self>) {
+        if position.slot < self.state.checkpointed.plus(self.interval) {
+            return;
+        }
+        if let Some(ask) = self.state.service.remember() {
+            self.turn = Turn::Surveying { position };
+            return self.ask_helper(ask, fx);
+        }
+        self.checkpoint(position, None, fx);
+    }
+
+    /// Keeps the state and tells the others its digest.
+    pub(super) fn checkpoint(
+        &mut self,
+        position: Position,
+        helper: Option<<S::Helper as Protocol>::Output>,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        self.state.checkpointed = position.slot;
+        let bytes = wire::encode(&(&self.state, &helper));
+        let (size, digest) = (bytes.len() as u64, Digest::of("checkpoint", &bytes));
+        let own = Checkpoint { position, size, digest };
+        self.checkpoints.keep(own, bytes);
+        fx.broadcast(Message::Checkpoint(own));
+        self.sweep(fx);
+    }
+
+    /// Forgets the bodies that this member no longer vouches for.
+    fn sweep(&mut self, fx: &Effects<'_, Self>) {
+        let (me, vouches, feed) = (fx.seat().me(), &self.state.vouches, &self.feed);
+        let gone: Vec<Digest> = self
+            .store
+            .open()
+            .map(|(id, _)| *id)
+            .filter(|id| !vouches.stands(me, id) && !feed.has(id))
+            .collect();
+        gone.iter().for_each(|id| self.store.forget(id));
+    }
+
+    /// A member says what state it holds.
+    pub(super) fn on_checkpoint(
+        &mut self,
+        from: PartyId,
+        said: Checkpoint,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let (me, most) = (fx.seat().me(), fx.seat().thresholds().most_correct());
+        let news = self.checkpoints.hear(from, said, most);
+        if let Some(stable) = self.checkpoints.stable().copied() {
+            for (member, held) in &news.diverged {
+                if *member != me {
+                    fx.accuse(*member, Fault::Diverged { held: *held, agreed: stable.digest });
+                }
+            }
+            if news.stable.is_some() {
+                self.on_stable(stable, fx);
+            }
+            if news.diverged.iter().any(|(member, _)| *member == me) {
+                fx.output(Output::Diverged { slot: stable.position.slot });
+                self.seek(fx);
+            }
+        }
+        self.try_target(fx);
+    }
+
+    fn on_stable(&mut self, stable: Checkpoint, fx: &mut Effects<'_, Self>) {
+        let Checkpoint { position, digest, .. } = stable;
+        if self.state.slot >= position.slot {
+            self.store.trim(position.slot);
+            self.log.trim(position.slot);
+        } else if position.slot > self.state.slot.plus(CREDIT + self.interval) {
+            self.become_behind(fx);
+        }
+        fx.output(Output::Stable { position, digest });
+    }
+
+    /// The group went on without this member.
+    pub(super) fn become_behind(&mut self, fx: &mut Effects<'_, Self>) {
+        if self.transfer.is_none() {
+            fx.output(Output::Behind);
+            self.seek(fx);
+        }
+    }
+
+    fn seek(&mut self, fx: &mut Effects<'_, Self>) {
+        if self.transfer.is_none() {
+            self.transfer = Some(Transfer::default());
+            Self::ask_for_states(fx);
+            self.try_target(fx);
+        }
+    }
+
+    fn ask_for_states(fx: &mut Effects<'_, Self>) {
+        fx.broadcast(Message::StateRequest);
+        fx.arm(Timer::Transfer, TRANSFER_AFTER);
+    }
+
+    /// A member looks for a state.
+    pub(super) fn on_state_request(&self, from: PartyId, fx: &mut Effects<'_, Self>) {
+        if from != fx.seat().me() {
+            self.checkpoints.own().for_each(|own| fx.send(from, Message::Checkpoint(*own)));
+        }
+    }
+
+    /// Whether the state would be news: it is ahead, or it is what ours should have been; and nothing
+    /// is missing between it and what the stream delivers next.
+    fn wants(&self, offered: &Checkpoint) -> bool {
+        let slot = offered.position.slot;
+        let ahead = slot > self.state.slot;
+        let other = self.checkpoints.own_at(slot).is_some_and(|own| own != offered.digest);
+        (ahead || other) && self.log.reaches(slot)
+    }
+
+    fn try_target(&mut self, fx: &mut Effects<'_, Self>) {
+        let Some(transfer) = &self.transfer else { return };
+        let needed = holders_needed(fx.seat().thresholds(), transfer.tries);
+        if transfer.target.is_some() {
+            return;
+        }
+        let best = self.checkpoints.best(needed, |offered| self.wants(offered));
+        let Some((checkpoint, mut holders)) = best else { return };
+        holders.retain(|holder| *holder != fx.seat().me());
+        let target = Target { checkpoint, holders, helper: 0, bytes: Vec::new(), moved: false };
+        if let Some(transfer) = &mut self.transfer {
+            transfer.target = Some(target);
+        }
+        self.ask_for_chunk(fx);
+    }
+
+    fn ask_for_chunk(&self, fx: &mut Effects<'_, Self>) {
+        let Some(Transfer { target: Some(target), complete: false, .. }) = &self.transfer else {
+            return;
+        };
+        if let Some(helper) = target.helper() {
+            let (digest, place) = (target.checkpoint.digest, target.place());
+            fx.send(helper, Message::ChunkRequest { digest, place });
+        }
+    }
+
+    /// A member fetches the state of this one.
+    pub(super) fn on_chunk_request(
+        &self,
+        from: PartyId,
+        digest: Digest,
+        place: u32,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let Some(state) = self.checkpoints.bytes(&digest) else { return };
+        let start = place as usize * CHUNK;
+        if start < state.len() {
+            let bytes = state.slice(start..state.len().min(start + CHUNK));
+            fx.send(from, Message::Chunk { digest, place, bytes });
+        }
+    }
+
+    /// A piece of the state came. The digest tells the truth at the end; who sent another state is
+    /// accused, and the next holder is asked for all of it.
+    pub(super) fn on_chunk(
+        &mut self,
+        from: PartyId,
+        digest: Digest,
+        place: u32,
+        bytes: &Bytes,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let Some(Transfer { target: Some(target), complete, .. }) = &mut self.transfer else {
+            return;
+        };
+        let expected = target.checkpoint.digest == digest && target.place() == place;
+        if *complete || !expected || target.helper() != Some(from) {
+            return;
+        }
+        target.moved = true;
+        target.bytes.extend_from_slice(bytes);
+        let (have, size) = (target.bytes.len() as u64, target.checkpoint.size);
+        let whole = have >= size;
+        if whole && Digest::of("checkpoint", &target.bytes) == digest {
+            *complete = true;
+        } else if whole || bytes.len() < CHUNK {
+            target.ask_another();
+            fx.accuse(from, Fault::BadProof { what: "the state that it sent".into() });
+        }
+        self.ask_for_chunk(fx);
+    }
+
+    /// The alarm of the search: asks another member, or looks for another state.
+    pub(super) fn transfer_again(&mut self, fx: &mut Effects<'_, Self>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        transfer.tries += 1;
+        if let Some(target) = &mut transfer.target
+            && !std::mem::take(&mut target.moved)
+        {
+            target.ask_another();
+            // All were asked: perhaps nobody keeps this state any more.
+            if target.helper >= target.holders.len() {
+                transfer.target = None;
+            }
+        }
+        if transfer.target.is_none() && transfer.tries > TRIES_MAX {
+            self.transfer = None;
+            return;
+        }
+        Self::ask_for_states(fx);
+        self.try_target(fx);
+        self.ask_for_chunk(fx);
+    }
+
+    /// Loads the state that was fetched, between two turns.
+    pub(super) fn try_load(&mut self, fx: &mut Effects<'_, Self>) -> bool {
+        let between = matches!(self.turn, Turn::Idle | Turn::Gathering { .. });
+        if !between || !self.transfer.as_ref().is_some_and(|transfer| transfer.complete) {
+            return false;
+        }
+        let Some(Target { checkpoint, bytes, .. }) = self.transfer.take().and_then(|t| t.target)
+        else {
+            return false;
+        };
+        fx.disarm(Timer::Transfer);
+        if !self.wants(&checkpoint) {
+            return false;
+        }
+        let (state, helper): Saved<S> = match wire::decode_own(&bytes) {
+            Ok(saved) => saved,
+            // Enough members hold what this one cannot read: it is of another version, and useless.
+            Err(_) => return false,
+        };
+        self.state = state;
+        self.turn = Turn::Idle;
+        self.checkpoints.replace(checkpoint, bytes.into());
+        self.resume(checkpoint.position, fx);
+        if let Some(ask) = self.state.service.remind(helper) {
+            self.turn = Turn::Reminding;
+            self.ask_helper(ask, fx);
+        }
+        true
+    }
+
+    /// Goes on from a state that was loaded.
+    fn resume(&mut self, position: Position, fx: &mut Effects<'_, Self>) {
+        self.log.rewind(position.slot);
+        fx.ask(Ask::Stream(Order::Resume { position }));
+        self.granted = Slot::FIRST;
+        let groups: Vec<GroupId> = self.state.groups.ids().collect();
+        for group in groups {
+            self.hearing.forget(group, self.state.groups.heard(group));
+            self.say_again(group, u64::MAX, fx);
+        }
+        self.vouch_again(fx);
+        self.sweep(fx);
+        self.ticking = None;
+        self.arm_tick(fx);
+        self.arm_resend(fx);
+        fx.output(Output::CaughtUp { position });
+    }
+
+    /// Vouches for what may still take effect: nobody knows whether the vouches in the rounds that
+    /// were jumped over were ordered. A vouch too many changes nothing.
+    fn vouch_again(&mut self, fx: &Effects<'_, Self>) {
+        let (me, state) = (fx.seat().me(), &self.state);
+        for (id, body) in self.store.open() {
+            if state.vouches.stands(me, id) || state.vouches.took_effect(id) {
+                continue;
+            }
+            match body {
+                Body::Request(request) => {
+                    let standing = state.clients.standing(request.client, request.number);
+                    if standing == Standing::Open {
+                        self.feed.request(*id);
+                    }
+                }
+                Body::Statement(group, statement) => {
+                    if state.groups.is_open(*group, statement.number) {
+                        self.feed.statement(*id);
+                    }
+                }
+            }
+        }
+    }
+}
