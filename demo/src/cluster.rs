@@ -2,7 +2,7 @@
 //!
 //! Above it there are commands, scripts and tables; below it there are sessions, groups and keys.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -169,17 +169,34 @@ pub(crate) enum Ending {
     Pending(Vec<String>),
 }
 
-/// A transaction in a list.
+/// An open transaction in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct TxLine {
     /// Its name.
     pub(crate) tx: String,
+    /// `active`, `voting` or `preparing`.
+    pub(crate) state: String,
+    /// How many clients take part.
+    pub(crate) clients: usize,
+    /// How many groups take part.
+    pub(crate) groups: usize,
+    /// What is left of its lease, in milliseconds.
+    pub(crate) left_ms: u64,
+}
+
+/// All about one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct TxCard {
+    /// Its name.
+    pub(crate) tx: String,
     /// `active`, `voting`, `preparing`, `committed` or `aborted`.
     pub(crate) state: String,
-    /// The clients in it.
+    /// The clients in it, while it is open.
     pub(crate) clients: Vec<String>,
-    /// The groups in it.
-    pub(crate) groups: Vec<String>,
+    /// Those that have yet to agree.
+    pub(crate) waiting_for: Vec<String>,
+    /// The groups in it, and what each has said.
+    pub(crate) groups: BTreeMap<String, String>,
     /// Why it was aborted.
     pub(crate) reason: Option<String>,
 }
@@ -332,18 +349,22 @@ pub(crate) trait Cluster {
         amount: i64,
     ) -> Result<Voted<Vec<Change>>, Failure>;
 
-    /// Agrees to commit. Waits for the end, or, with `at_once`, says whose word is missing.
-    async fn commit(&self, client: &str, tx: &str, at_once: bool)
-    -> Result<Voted<Ending>, Failure>;
+    /// Agrees to commit, and waits for the end, unless one of the clients `here` has yet to agree.
+    async fn commit(
+        &self,
+        client: &str,
+        tx: &str,
+        here: &[String],
+    ) -> Result<Voted<Ending>, Failure>;
 
     /// Ends the transaction without effect.
     async fn abort(&self, client: &str, tx: &str, reason: &str) -> Result<Voted<Ending>, Failure>;
 
-    /// The transactions that the managers remember, the newest first.
+    /// The open transactions, the oldest first.
     async fn transactions(&self) -> Result<Voted<Vec<TxLine>>, Failure>;
 
     /// One transaction.
-    async fn transaction(&self, tx: &str) -> Result<Voted<TxLine>, Failure>;
+    async fn transaction(&self, tx: &str) -> Result<Voted<TxCard>, Failure>;
 
     /// All locks that are held.
     async fn locks(&self) -> Result<Voted<Vec<LockLine>>, Failure>;

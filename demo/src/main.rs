@@ -5,16 +5,19 @@
 //! [`console`] where commands come from, [`cli`] and this file how all of it is started.
 #![allow(dead_code, reason = "the console is ready before the cluster that it is for")]
 
+mod carrier;
 mod cli;
 mod cluster;
 mod command;
 mod console;
 mod exit;
 mod failure;
+mod live;
 mod render;
 mod report;
 mod screen;
 mod script;
+mod settings;
 mod shell;
 
 use std::process::ExitCode;
@@ -39,6 +42,7 @@ fn run(cli: Cli) -> Result<Exit, Stop> {
             screen::data(&command::help::manual())?;
             Ok(Exit::Fine)
         }
+        Some(Task::Config(config)) => settings::run(&config.task),
         other => Err(Stop::new(Exit::Failed, format!("{other:?} is not built in yet"), "")),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::{
-    cluster::{Change, Echo, GroupStatus, Item, LockLine, State, TxLine, Votes},
+    cluster::{Change, Echo, GroupStatus, Item, LockLine, State, TxCard, TxLine, Votes},
     command::{find, help, table::Entry},
     failure::{Code, Failure},
     report::{Ended, HelpLine, Reading, Report, Tally},
@@ -37,7 +37,7 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Changed { changes, tally, .. } => changed(changes, tally),
         Report::Ended(ending) => ended(ending),
         Report::Transactions { transactions } => transactions_table(transactions),
-        Report::Transaction(line) => transactions_table(std::slice::from_ref(line)),
+        Report::Transaction(it) => card(it),
         Report::Status { groups } => status(groups),
         Report::Locks { locks } => locks_table(locks),
         Report::Injected { replica, kind, faulty, tolerates, reaches } => format!(
@@ -214,18 +214,31 @@ fn replica_word(replica: &crate::cluster::ReplicaStatus) -> String {
 
 fn transactions_table(lines: &[TxLine]) -> String {
     if lines.is_empty() {
-        return "no transactions\n".to_owned();
+        return "no open transactions\n".to_owned();
     }
     let rows = lines.iter().map(|line| {
-        vec![
-            line.tx.clone(),
-            line.state.clone(),
-            line.clients.join(","),
-            line.groups.join(","),
-            line.reason.clone().unwrap_or_default(),
-        ]
+        let lease = format!("{} s", line.left_ms.div_ceil(1_000));
+        let (clients, groups) = (line.clients.to_string(), line.groups.to_string());
+        vec![line.tx.clone(), line.state.clone(), clients, groups, lease]
     });
-    table(&["TX", "STATE", "CLIENTS", "GROUPS", "REASON"], rows)
+    table(&["TX", "STATE", "CLIENTS", "GROUPS", "LEASE"], rows)
+}
+
+fn card(card: &TxCard) -> String {
+    let mut text = format!("tx {BOLD}{}{PLAIN} {}", card.tx, card.state);
+    if let Some(reason) = card.reason.as_deref().filter(|reason| !reason.is_empty()) {
+        let _ = write!(text, ": {reason}");
+    }
+    text.push('\n');
+    for client in &card.clients {
+        let agreed = !card.waiting_for.contains(client);
+        let word = if agreed { "has agreed" } else { "has yet to agree" };
+        let _ = writeln!(text, "  {client:<12} {word}");
+    }
+    for (group, standing) in &card.groups {
+        let _ = writeln!(text, "  {group:<12} {standing}");
+    }
+    text
 }
 
 fn locks_table(lines: &[LockLine]) -> String {

@@ -4,7 +4,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
     cluster::{
-        Account, Change, FaultKind, GroupStatus, Item, LockLine, Replica, TxLine, Voted, Votes,
+        Account, Change, FaultKind, GroupStatus, Item, LockLine, Replica, TxCard, TxLine, Voted,
+        Votes,
     },
     command::table::Entry,
     failure::Failure,
@@ -67,11 +68,11 @@ pub(crate) enum Report {
     Ended(Ended),
     /// `tx list`.
     Transactions {
-        /// The transactions, the newest first.
+        /// The open transactions, the oldest first.
         transactions: Vec<TxLine>,
     },
     /// `tx show`.
-    Transaction(TxLine),
+    Transaction(TxCard),
     /// `status`.
     Status {
         /// The groups.

@@ -189,8 +189,8 @@ impl<C: Cluster> Shell<C> {
     async fn commit(&mut self) -> Result<Report, Failed> {
         let tx = self.must_be_in()?;
         let begun = Instant::now();
-        let at_once = self.others_in(&tx).any(|seat| !seat.agreed);
-        let ended = self.cluster.commit(&self.client, &tx, at_once).await;
+        let here = self.others_in(&tx);
+        let ended = self.cluster.commit(&self.client, &tx, &here).await;
         let ended = self.heed_end(ended)?;
         let report = self.ended(tx, ended, begun);
         match &report {
@@ -265,9 +265,11 @@ impl<C> Shell<C> {
         }
     }
 
-    fn others_in<'a>(&'a self, tx: &'a str) -> impl Iterator<Item = &'a Seat> {
+    /// The other clients of this console that are in the transaction.
+    fn others_in(&self, tx: &str) -> Vec<String> {
         let others = self.seats.iter().filter(|(name, _)| **name != self.client);
-        others.map(|(_, seat)| seat).filter(move |seat| seat.tx.as_deref() == Some(tx))
+        let inside = others.filter(|(_, seat)| seat.tx.as_deref() == Some(tx));
+        inside.map(|(name, _)| name.clone()).collect()
     }
 
     fn must_be_free(&self) -> Result<(), Failure> {
