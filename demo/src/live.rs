@@ -8,9 +8,9 @@ use maftia_core::{
 };
 use maftia_tss::{
     client::{self, Call, Progress, Transfer},
-    lock::Mode,
+    lock::{Mode, Row, Survey},
     refusal::Refusal,
-    request::{Card, Ended, View},
+    request::{Card, Ended, Summary, View},
     resources::{Answer as Value, Operation},
     token::{Seed, Token},
     transaction::{AbortReason, Key, Outcome, TxId},
@@ -180,8 +180,8 @@ impl<C: Carrier> Live<C> {
         ))
     }
 
-    fn locks_of(&self, group: &str, survey: &maftia_tss::lock::Survey) -> Vec<LockLine> {
-        let line = |row: &maftia_tss::lock::Row| {
+    fn locks_of(group: &str, survey: &Survey) -> Vec<LockLine> {
+        let line = |row: &Row| {
             let exclusive = row.holders.iter().any(|(_, mode, _)| *mode == Mode::Exclusive);
             LockLine {
                 account: Account { group: group.to_owned(), key: row.key.to_string() },
@@ -350,7 +350,7 @@ impl<C: Carrier> Cluster for Live<C> {
         let call = client::list(self.manager()?);
         let count = |list: &Vec<_>| format!("{} transactions", list.len());
         let Voted { value, votes } = self.ask(&self.anybody(), &call, count).await?;
-        let line = |it: maftia_tss::request::Summary| TxLine {
+        let line = |it: Summary| TxLine {
             tx: it.tx.to_string(),
             state: it.phase.to_string(),
             clients: it.members,
@@ -376,7 +376,7 @@ impl<C: Carrier> Cluster for Live<C> {
             let call = client::locks(GroupId::new(place as u16));
             let Voted { value, votes } =
                 self.ask(&self.anybody(), &call, |it| format!("{} locks", it.held)).await?;
-            lines.extend(self.locks_of(&group.name, &value));
+            lines.extend(Self::locks_of(&group.name, &value));
             all.extend(votes);
         }
         Ok(Voted { value: lines, votes: all })
