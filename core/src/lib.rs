@@ -28,8 +28,8 @@ pub mod path;
 pub mod protocol;
 pub mod replica;
 pub mod seat;
-#[cfg(test)]
-mod shuttle;
+#[cfg(any(test, feature = "sim"))]
+pub mod shuttle;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod stream;

@@ -28,7 +28,7 @@
 //! every set of `n - f` confirms meets one of them. So the one bit that a party can still carry into
 //! the next round against the coin is fixed before anybody can know the coin. It takes rule A4 as it
 //! stands: a confirm says what the *auxiliaries* were, and the outcome is the union of the
-//! *confirms*. `Rule` names what breaks without each; `tests/schedules.rs` shows it.
+//! *confirms*. `Rule` names what breaks without each; `tests/schedules` shows it.
 //!
 //! *Why late parties find what they need.* A party holds messages of rounds up to [`WINDOW`] above its
 //! own and ignores others. Of the coins of any `k` rounds, fewer than two show the bit that is fixed
