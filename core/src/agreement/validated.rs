@@ -50,8 +50,8 @@ use crate::{
 /// What the user may ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input<T> {
-    /// Take part, for 1 with a valid proof, for 0 without. The first one counts. The decision may come
-    /// before it.
+    /// Take part, for 1 with a valid proof, for 0 without. The first one counts, but a proof that comes
+    /// after a 0 is as good as one from a peer. The decision may come before it.
     ///
     /// # Panics
     /// If the proof does not hold.
@@ -168,14 +168,14 @@ impl<Q: Predicate> Protocol for Validated<Q> {
 
 impl<Q: Predicate> Validated<Q> {
     fn on_input(&mut self, proof: Option<Q::Proof>, fx: &mut Effects<'_, Self>) {
-        if self.proposed {
-            return;
-        }
-        self.proposed = true;
         if let Some(proof) = proof {
             assert!(self.predicate.judge(fx.seat(), &proof), "the user proposes what holds");
             self.accept(proof, fx);
         }
+        if self.proposed {
+            return;
+        }
+        self.proposed = true;
         if self.proof.is_some() {
             self.say_proof(fx);
         } else {

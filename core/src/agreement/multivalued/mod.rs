@@ -188,8 +188,8 @@ pub struct Multivalued<Q: Predicate<Proof = Bytes>> {
     order: Vec<PartyId>,
     /// The turn that is under way.
     turn: Turn,
-    /// Whether this party has had its say in the agreement of this turn.
-    said: bool,
+    /// What this party said in the agreement of this turn, if it had its say.
+    said: Option<bool>,
     /// The votes of this turn and of those to come: a yes with its closing, unchecked, or a no.
     votes: BTreeMap<Turn, BTreeMap<PartyId, Option<Closing>>>,
     /// Who cast an improper vote: its votes count no more.
@@ -234,7 +234,7 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Multivalued<Q> {
             tossed: false,
             order: Vec::new(),
             turn: Turn::FIRST,
-            said: false,
+            said: None,
             votes: BTreeMap::new(),
             shunned: BTreeSet::new(),
             decided: false,
@@ -362,6 +362,7 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
                 self.closings.entry(from).or_insert(closing);
                 self.try_first(fx);
                 self.try_commit(fx);
+                self.try_turn(fx);
             }
         }
     }
@@ -374,14 +375,20 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
     /// V2: says yes to the first candidate as soon as its proposal is here, and no when `n - f`
     /// others came before it.
     fn try_first(&mut self, fx: &mut Effects<'_, Self>) {
-        if self.turn > Turn::FIRST || self.said {
-            return;
+        let enough = self.closings.len() >= fx.seat().thresholds().available();
+        if self.turn == Turn::FIRST {
+            self.say(self.spec.first, enough, fx);
         }
-        let closing = self.closings.get(&self.spec.first).cloned();
-        if closing.is_some() || self.closings.len() >= fx.seat().thresholds().available() {
-            self.said = true;
-            let candidate = self.spec.first;
-            fx.ask(Ask::Vote { turn: Turn::FIRST, candidate, input: Some(closing) });
+    }
+
+    /// Says yes to a candidate whose closing is known, even after a no; says no if it `may`. Each is
+    /// said once.
+    fn say(&mut self, candidate: PartyId, may: bool, fx: &mut Effects<'_, Self>) {
+        let closing = self.closings.get(&candidate).cloned();
+        let yes = closing.is_some();
+        if (yes && self.said != Some(true)) || (may && self.said.is_none()) {
+            self.said = Some(yes);
+            fx.ask(Ask::Vote { turn: self.turn, candidate, input: Some(closing) });
         }
     }
 }

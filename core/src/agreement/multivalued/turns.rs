@@ -87,15 +87,12 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
         }
     }
 
-    /// When `n - f` proper votes are here, has its say: 1 if anybody showed the closing.
+    /// Says yes as soon as anybody has shown the closing, and no when `n - f` proper votes are here and
+    /// none of them did.
     pub(super) fn try_turn(&mut self, fx: &mut Effects<'_, Self>) {
-        let Some(candidate) = self.candidate().filter(|_| !self.said) else { return };
+        let Some(candidate) = self.candidate().filter(|_| self.said != Some(true)) else { return };
         let proper = self.count_proper(candidate, fx);
-        if proper >= fx.seat().thresholds().available() {
-            self.said = true;
-            let closing = self.closings.get(&candidate).cloned();
-            fx.ask(Ask::Vote { turn: self.turn, candidate, input: Some(closing) });
-        }
+        self.say(candidate, proper >= fx.seat().thresholds().available(), fx);
     }
 
     /// Counts the proper votes of this turn, throws improper ones out, and learns the closing.
@@ -158,7 +155,7 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
 
     fn next_turn(&mut self, fx: &mut Effects<'_, Self>) {
         self.votes.remove(&self.turn);
-        self.said = false;
+        self.said = None;
         self.turn = self.turn.next();
         if self.turn == Turn::FIRST.next() {
             let n = fx.seat().thresholds().n();

@@ -31,9 +31,9 @@
 //! low, and grow with what comes in while a round is under way.
 //!
 //! *The first candidate* of a round is common knowledge ([`Position::first`]): the party whose
-//! proposal won the last round, if it named everybody; otherwise the next party after it that was
-//! named. A crashed party is not named and thus not tried again, and a liar that leaves a correct party
-//! out does not stay.
+//! proposal won the last round; but every 16th round, if that proposal left somebody out, the next
+//! party that it named. So a crashed candidate costs one round with a coin, and a liar that leaves a
+//! correct party out does not stay.
 //!
 //! *Who is behind fetches* (A5). An announcement of round `r` says that its sender has decided all
 //! rounds below; so when `f + 1` parties are above, the decisions below exist. They are asked of

@@ -273,7 +273,7 @@ impl Atomic {
             round: round.next(),
             slot,
             chain: chain(&self.position.chain, round, decision),
-            first: next_first(decision.from, entries, fx.seat().thresholds().n()),
+            first: next_first(round, decision.from, entries, fx.seat().thresholds().n()),
         };
         self.delivery.end(self.position);
         self.enter(fx);
@@ -351,10 +351,15 @@ impl Atomic {
     }
 }
 
-/// The party to try first after a round: the winner again if it named everybody, else the next one
-/// after it that it named.
-pub(super) fn next_first(winner: PartyId, entries: &[Entry], n: u16) -> PartyId {
-    if entries.len() == usize::from(n) {
+/// How many rounds a candidate may serve that leaves somebody out. Long, because a change can hit one
+/// who is slow, and that round then takes a coin; not for ever, because the one may be left out on
+/// purpose.
+const TENURE: u64 = 16;
+
+/// The party to try first after `round`: the winner again, but at the end of a tenure, if it did not
+/// name everybody, the next one after it that it named.
+pub(super) fn next_first(round: Round, winner: PartyId, entries: &[Entry], n: u16) -> PartyId {
+    if entries.len() == usize::from(n) || !(round.number() + 1).is_multiple_of(TENURE) {
         return winner;
     }
     let parties = || entries.iter().map(|entry| entry.party);

@@ -369,11 +369,12 @@ fn the_next_candidate_is_one_that_was_named() {
         batch: Batch::default().digest(),
         signature: Signature(Bytes::new()),
     };
-    let next = |winner: u16, named: &[u16]| {
+    let next = |round: u64, winner: u16, named: &[u16]| {
         let entries: Vec<_> = named.iter().map(|party| entry(*party)).collect();
-        rounds::next_first(p(winner), &entries, 4)
+        rounds::next_first(Round::new(round), p(winner), &entries, 4)
     };
-    assert_eq!(next(2, &[0, 1, 2, 3]), p(2), "who names everybody stays");
-    assert_eq!(next(1, &[0, 1, 3]), p(3), "p2 was not named");
-    assert_eq!(next(3, &[0, 1, 3]), p(0));
+    assert_eq!(next(14, 1, &[0, 1, 3]), p(1), "who wins stays for a while");
+    assert_eq!(next(15, 2, &[0, 1, 2, 3]), p(2), "who names everybody stays longer");
+    assert_eq!(next(15, 1, &[0, 1, 3]), p(3), "p2 was not named");
+    assert_eq!(next(15, 3, &[0, 1, 3]), p(0));
 }
