@@ -8,13 +8,16 @@
 //! 3. [`log`]: what a party remembers, so that it never contradicts itself
 //! 4. [`link`]: authenticated, reliable, ordered, bounded ways to peers
 //! 5. [`node`]: from a plan to a running party
-//! 6. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
+//! 6. [`dealer`], [`keyring`]: configurations and keys on disk
+//! 7. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
 //!    do not
 
 pub mod accusations;
 pub mod address;
+pub mod dealer;
 mod desk;
 pub mod instance;
+pub mod keyring;
 pub mod link;
 pub mod log;
 pub mod node;
