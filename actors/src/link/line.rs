@@ -26,7 +26,7 @@ const ACKS: u64 = 64;
 const ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// How often an idle owner says that it is still there.
-const ALIVE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5_000 });
+const ALIVE: Duration = Duration::from_millis(if cfg!(test) { 1_000 } else { 5_000 });
 
 /// How long nothing may come before the line is given up: several times [`ALIVE`].
 const SILENCE: Duration = ALIVE.saturating_mul(4);

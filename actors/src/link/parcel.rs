@@ -62,7 +62,9 @@ impl Parcel {
     /// The parcel that came over a wire, still unchecked.
     pub(super) fn of(address: Bytes, body: Bytes) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(&CONTEXT);
-        hasher.update(&address).update(&body);
+        // The body first: a long one is hashed many blocks at a time only from the beginning. The
+        // length at the end says where the address begins.
+        hasher.update(&body).update(&address).update(&(address.len() as u16).to_le_bytes());
         let digest = hasher.finalize().into();
         Self { address, body, digest }
     }

@@ -43,6 +43,28 @@ async fn fan_out(what: &str, links: &Links, inboxes: &[Rc<Inbox>], length: usize
     );
 }
 
+/// Round trips of a small frame between two, one at a time.
+async fn ping_pong(what: &str, near: (&Links, &Inbox, Owner), far: (&Links, &Inbox, Owner)) {
+    const TRIPS: u64 = 20_000;
+    let heard = |inbox: &Inbox| inbox.arrivals.borrow().len() as u64;
+    let body = Bytes::from_static(&[1; 64]);
+    near.1.arrivals.borrow_mut().clear();
+    far.1.arrivals.borrow_mut().clear();
+    let (cpu, wall) = (cpu_micros(), Instant::now());
+    for trip in 1..=TRIPS {
+        near.0.send(far.2, Lane::Control, &orders(), body.clone()).unwrap();
+        while heard(far.1) < trip {
+            tokio::task::yield_now().await;
+        }
+        far.0.send(near.2, Lane::Control, &orders(), body.clone()).unwrap();
+        while heard(near.1) < trip {
+            tokio::task::yield_now().await;
+        }
+    }
+    let wall = wall.elapsed().as_nanos() as u64 / TRIPS;
+    println!("{what}: a round trip takes {wall} ns, {} us CPU", (cpu_micros() - cpu) / TRIPS);
+}
+
 #[test]
 #[ignore = "a measurement, for release builds"]
 fn a_payload_to_three_over_memory() {
@@ -60,6 +82,8 @@ fn a_payload_to_three_over_memory() {
         for length in [64, 4 << 10, 64 << 10, 256 << 10, 1 << 20] {
             fan_out("memory", &links[0], &inboxes[1..], length).await;
         }
+        let (near, far) = ((&links[0], &*inboxes[0], p(0)), (&links[1], &*inboxes[1], p(1)));
+        ping_pong("memory", near, far).await;
     });
 }
 
@@ -74,11 +98,13 @@ fn a_payload_to_three_over_tcp() {
             to.push((p(number), address));
             inboxes.push(inbox);
         }
-        let (links, _, _) = tcp::open(p(0), true, &to).await;
+        let (links, own, _) = tcp::open(p(0), true, &to).await;
         let connected = || links.status().iter().filter(|status| status.connected).count() == 3;
         until("all are connected", connected).await;
         for length in [64, 4 << 10, 64 << 10, 256 << 10, 1 << 20] {
             fan_out("tcp", &links, &inboxes, length).await;
         }
+        let far = &*inboxes[0];
+        ping_pong("tcp", (&links, &own, p(0)), (&far.links, far, p(1))).await;
     });
 }
