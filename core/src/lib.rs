@@ -5,11 +5,12 @@
 //! crate runs it for real, `sim` runs it on virtual time against an adversary. Read in this order:
 //!
 //! 1. [`protocol`], [`effects`], [`children`]: what a protocol is, what it does, how one uses another
-//! 2. [`stream`]: many payloads, in order
-//! 3. [`replica`]: a service behind a stream, and its clients
-//! 4. [`tree`], [`host`], [`mail`], [`lobby`]: what runs a protocol
-//! 5. [`config`], [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`], [`fault`]: what
-//!    the above stand on
+//! 2. [`broadcast`]: one party speaks; [`agreement`]: all parties choose
+//! 3. [`stream`]: many payloads, in order
+//! 4. [`replica`]: a service behind a stream, and its clients
+//! 5. [`tree`], [`host`], [`mail`], [`lobby`]: what runs a protocol
+//! 6. [`config`], [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`],
+//!    [`fault`]: what the above stand on
 
 #![forbid(unsafe_code)]
 

@@ -1,0 +1,229 @@
+//! Agreements in simulated worlds: groups of 4, 5 and 7, every misdeed, every scheduler, restarts,
+//! children of their own.
+//!
+//! *Agreement*: no two correct parties decide differently. *Validity*: a decision was proposed by a
+//! correct party, or comes with a proof. *Termination*: when nothing is in flight, all have decided.
+//! *Integrity*: once. *No slander*. *Bounded memory*.
+//!
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test agreement`.
+
+#![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
+
+use maftia_core::{
+    agreement::{
+        Predicate,
+        binary::{self, Binary},
+        coin::{self, Coin},
+        validated::{self, Validated},
+    },
+    id::PartyId,
+    protocol::Protocol,
+    seat::Seat,
+    sim::{Group, Rng, behaviour::Equivocate, oracle, p, property, same_in_any_placement},
+};
+use serde::{Deserialize, Serialize};
+
+/// What is left of an agreement when it has stopped, whatever liars sent.
+const BOUNDS: oracle::Bounds = oracle::Bounds { instances: 3, waiting: 64, snapshot: 65_536 };
+
+/// A group whose size, restarts, order of links and placement of children the seed chooses.
+fn group<P: Protocol>(seed: u64, spec: P::Spec) -> Group<P> {
+    let (n, f) = [(4, 1), (5, 1), (7, 2)][(seed % 3) as usize];
+    let mut group = Group::new(n, f, seed, spec).restarts(seed / 3 % 3);
+    if seed.is_multiple_of(5) {
+        group = group.unordered();
+    }
+    if seed % 7 < 2 { group.detach([Coin::KIND, Binary::KIND]) } else { group }
+}
+
+fn parties<P: Protocol>(group: &Group<P>) -> Vec<PartyId> {
+    PartyId::all(group.group(Group::<P>::NAME).thresholds.n()).collect()
+}
+
+#[test]
+fn a_coin_is_common_whatever_liars_release() {
+    property(150, |seed| {
+        let mut group = group::<Coin>(seed, ()).corrupt_any();
+        parties(&group).into_iter().for_each(|party| group.input(party, coin::Input::Toss));
+        group.run();
+        let run = group.correct_outputs();
+        oracle::agreement(&run).unwrap();
+        oracle::live(&run, 1).unwrap();
+        oracle::exactly_once(&run).unwrap();
+        oracle::no_slander(&group).unwrap();
+        oracle::bounded(&group, BOUNDS).unwrap();
+    });
+}
+
+/// The decided bits of correct parties; the rounds may differ.
+fn decided(group: &Group<Binary>) -> Vec<bool> {
+    let run = group.correct_outputs();
+    oracle::live(&run, 1).unwrap();
+    oracle::no_slander(group).unwrap();
+    oracle::bounded(group, BOUNDS).unwrap();
+    let bits: Vec<_> = run.iter().flat_map(|(_, outputs)| outputs.iter()).collect();
+    assert_eq!(bits.len(), run.len(), "each decides once");
+    let bits: Vec<_> =
+        bits.into_iter().map(|binary::Output::Decided { value, .. }| *value).collect();
+    assert!(bits.iter().all(|bit| *bit == bits[0]), "agreement: {bits:?}");
+    bits
+}
+
+#[test]
+fn binary_decides_one_proposed_bit() {
+    property(300, |seed| {
+        let spec = binary::Spec::biased_to(seed / 7 % 2 == 0);
+        let mut group = group::<Binary>(seed, spec).corrupt_any();
+        let mut rng = Rng::new(seed).fork(1);
+        let mut proposed = Vec::new();
+        for party in parties(&group) {
+            let bit = rng.once_in(2);
+            group.input(party, binary::Input::Propose(bit));
+            if group.correct().contains(&party) {
+                proposed.push(bit);
+            }
+        }
+        group.run();
+        assert!(proposed.contains(&decided(&group)[0]), "validity");
+    });
+}
+
+/// A party that lies proposes 0 to some and 1 to others, and keeps to that in every step.
+#[test]
+fn binary_holds_against_two_faces() {
+    property(200, |seed| {
+        let group = group::<Binary>(seed, binary::Spec::biased_to(true));
+        let mut group = group.corrupt(p(0), Equivocate::at_random());
+        group.input_face(p(0), 0, binary::Input::Propose(false));
+        group.input_face(p(0), 1, binary::Input::Propose(true));
+        let mut rng = Rng::new(seed).fork(2);
+        for party in group.correct() {
+            group.input(party, binary::Input::Propose(rng.once_in(2)));
+        }
+        group.run();
+        decided(&group);
+    });
+}
+
+/// When all correct parties want the same, that is decided, and no real coin is tossed for it.
+#[test]
+fn binary_keeps_to_what_all_want() {
+    property(100, |seed| {
+        let mut group = group::<Binary>(seed, binary::Spec::biased_to(true)).corrupt_any();
+        let wanted = seed / 3 % 2 == 0;
+        for party in parties(&group) {
+            let correct = group.correct().contains(&party);
+            group.input(party, binary::Input::Propose(wanted == correct));
+        }
+        group.run();
+        assert_eq!(decided(&group)[0], wanted);
+        for (_, outputs) in group.correct_outputs() {
+            let [binary::Output::Decided { round, .. }] = outputs else { unreachable!("checked") };
+            assert!(round.number() <= 1, "decided in round {round}");
+        }
+    });
+}
+
+#[test]
+fn where_a_coin_lives_changes_nothing() {
+    property(40, |seed| {
+        same_in_any_placement(&[Coin::KIND, Binary::KIND], |kinds| {
+            let mut group = Group::<Binary>::new(4, 1, seed, binary::Spec::biased_to(true));
+            group = group.detach(kinds.iter().copied());
+            parties(&group).into_iter().for_each(|party| {
+                group.input(party, binary::Input::Propose(seed.is_multiple_of(2)));
+            });
+            group.run();
+            let bit = |output: &binary::Output| match output {
+                binary::Output::Decided { value, .. } => *value,
+            };
+            let run = group.correct_outputs();
+            run.into_iter().map(|(owner, all)| (owner, all.iter().map(bit).collect())).collect()
+        })
+        .unwrap();
+    });
+}
+
+/// Multiples of three prove; seven makes the predicate fall over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Threes;
+
+impl Predicate for Threes {
+    type Proof = u64;
+
+    fn holds(&self, _: &Seat, proof: &u64) -> bool {
+        assert_ne!(*proof, 7, "liars choose what is judged");
+        proof.is_multiple_of(3)
+    }
+}
+
+/// What correct parties decided: all the same bit, each 1 with a proof.
+fn judged(group: &Group<Validated<Threes>>) -> bool {
+    let run = group.correct_outputs();
+    oracle::live(&run, 1).unwrap();
+    oracle::no_slander(group).unwrap();
+    oracle::bounded(group, BOUNDS).unwrap();
+    oracle::only(&run, |validated::Output::Decided(proof)| {
+        proof.is_none_or(|proof| proof.is_multiple_of(3))
+    })
+    .unwrap();
+    let bits: Vec<_> = run
+        .iter()
+        .flat_map(|(_, outputs)| outputs.iter())
+        .map(|validated::Output::Decided(proof)| proof.is_some())
+        .collect();
+    assert_eq!(bits.len(), run.len(), "each decides once");
+    assert!(bits.iter().all(|bit| *bit == bits[0]), "agreement: {bits:?}");
+    bits[0]
+}
+
+#[test]
+fn validated_decides_one_with_a_proof_only() {
+    let mut seen = [0, 0];
+    property(200, |seed| {
+        let mut group = group::<Validated<Threes>>(seed, Threes).corrupt_any();
+        let mut rng = Rng::new(seed).fork(3);
+        for party in parties(&group) {
+            let proof = rng.once_in(4).then(|| 3 * rng.below(300) as u64);
+            group.input(party, validated::Input::Propose(proof));
+        }
+        group.run();
+        seen[usize::from(judged(&group))] += 1;
+    });
+    let one_seed = std::env::var_os("MAFTIA_SEED").is_some();
+    assert!(one_seed || seen.iter().all(|count| *count > 0), "both are decided: {seen:?}");
+}
+
+/// Bias: what `f + 1` correct parties prove is decided.
+#[test]
+fn validated_decides_what_enough_prove() {
+    property(150, |seed| {
+        let mut group = group::<Validated<Threes>>(seed, Threes).corrupt_any();
+        let provers = usize::from(group.group(Group::<Validated<Threes>>::NAME).thresholds.f()) + 1;
+        let mut correct = group.correct();
+        let turned = seed as usize % correct.len();
+        correct.rotate_left(turned);
+        for party in parties(&group) {
+            let proof = correct[..provers].contains(&party).then(|| 3 * u64::from(party.number()));
+            group.input(party, validated::Input::Propose(proof));
+        }
+        group.run();
+        assert!(judged(&group), "it was proven by {:?}", &correct[..provers]);
+    });
+}
+
+/// Two faces of a liar: one with a proof for some, one without for the others.
+#[test]
+fn validated_holds_against_two_faces() {
+    property(100, |seed| {
+        let group = group::<Validated<Threes>>(seed, Threes);
+        let mut group = group.corrupt(p(0), Equivocate::at_random());
+        group.input_face(p(0), 0, validated::Input::Propose(Some(9)));
+        group.input_face(p(0), 1, validated::Input::Propose(None));
+        for party in group.correct() {
+            group.input(party, validated::Input::Propose(None));
+        }
+        group.run();
+        judged(&group);
+    });
+}

@@ -1,0 +1,215 @@
+//! Broadcasts in simulated worlds: groups of 4, 5 and 7, every misdeed, every scheduler, restarts.
+//!
+//! *Validity*: what a correct sender says is delivered. *Consistency*: no two correct parties deliver
+//! differently. *Totality* (reliable): if one does, all do. *Integrity*: once. *No slander*.
+//!
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test broadcast`.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use maftia_core::{
+    broadcast::{
+        consistent::{self, Consistent},
+        reliable::{self, Reliable},
+    },
+    fault::Fault,
+    id::Peer,
+    protocol::Protocol,
+    sim::{
+        Group, Limits,
+        behaviour::{Equivocate, Mutate, Withhold},
+        explore, oracle, p, property,
+    },
+};
+
+const LIMIT: usize = 100;
+const RELIABLE: reliable::Spec = reliable::Spec { sender: p0(), limit: LIMIT };
+const CONSISTENT: consistent::Spec =
+    consistent::Spec { sender: p0(), limit: LIMIT, approve: false };
+
+const fn p0() -> maftia_core::id::PartyId {
+    maftia_core::id::PartyId::new(0)
+}
+
+/// What a tree may hold after one broadcast of a few bytes among seven parties.
+const BOUNDS: oracle::Bounds = oracle::Bounds { instances: 1, waiting: 0, snapshot: 4_096 };
+
+/// A group whose size, restarts and order of links the seed chooses.
+fn group<P: Protocol>(seed: u64, spec: P::Spec) -> Group<P> {
+    let (n, f) = [(4, 1), (5, 1), (7, 2)][(seed % 3) as usize];
+    let group = Group::new(n, f, seed, spec).restarts(seed / 3 % 3);
+    if seed.is_multiple_of(5) { group.unordered() } else { group }
+}
+
+fn payload(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+#[test]
+fn reliable_delivers_what_a_correct_sender_says() {
+    property(150, |seed| {
+        let mut group = group::<Reliable>(seed, RELIABLE).corrupt_any();
+        group.input(p(0), reliable::Input::Broadcast(payload("a")));
+        group.run();
+        let run = group.correct_outputs();
+        oracle::live(&run, 1).unwrap();
+        oracle::exactly_once(&run).unwrap();
+        oracle::only(&run, |output| *output == reliable::Output::Delivered(payload("a"))).unwrap();
+        oracle::no_slander(&group).unwrap();
+        oracle::bounded(&group, BOUNDS).unwrap();
+    });
+}
+
+/// The sender runs two copies of itself, and says one thing to some and another to the rest.
+#[test]
+fn reliable_holds_together_when_the_sender_equivocates() {
+    let mut told_otherwise = 0;
+    property(150, |seed| {
+        let group = group::<Reliable>(seed, RELIABLE);
+        let mut group = group.corrupt(p(0), Equivocate::at_random());
+        group.input_face(p(0), 0, reliable::Input::Broadcast(payload("a")));
+        group.input_face(p(0), 1, reliable::Input::Broadcast(payload("b")));
+        group.run();
+        let run = group.correct_outputs();
+        oracle::agreement(&run).unwrap();
+        oracle::totality(&run).unwrap();
+        oracle::exactly_once(&run).unwrap();
+        oracle::no_slander(&group).unwrap();
+        told_otherwise += u64::from(group.accusations().iter().any(|(_, accusation)| {
+            accusation.peer == Peer::Member(p(0))
+                && matches!(accusation.fault, Fault::ToldOtherwise { .. })
+        }));
+    });
+    let one_seed = std::env::var_os("MAFTIA_SEED").is_some();
+    assert!(told_otherwise > 0 || one_seed, "the sender is named");
+}
+
+/// Whatever else a sender does that lies: it withholds, replays, forges, flips bits.
+#[test]
+fn reliable_holds_together_whatever_the_sender_does() {
+    property(150, |seed| {
+        let mut group = group::<Reliable>(seed, RELIABLE);
+        let owner = Group::<Reliable>::owner(p(0));
+        group.corrupt_boxed(owner, maftia_core::sim::behaviour::any(seed));
+        group.input(p(0), reliable::Input::Broadcast(payload("a")));
+        group.run();
+        let run = group.correct_outputs();
+        oracle::agreement(&run).unwrap();
+        oracle::totality(&run).unwrap();
+        oracle::exactly_once(&run).unwrap();
+        oracle::no_slander(&group).unwrap();
+        oracle::bounded(&group, BOUNDS).unwrap();
+    });
+}
+
+/// The payload goes to as few as make it go through: all others fetch it, and of those that they ask
+/// one lies.
+#[test]
+fn reliable_fetches_what_the_sender_kept_from_some() {
+    property(60, |seed| {
+        let group = Group::<Reliable>::new(7, 2, seed, RELIABLE);
+        let kept = Mutate::<Reliable>::new(|to, message| {
+            let few = (1..=4).any(|party| to == Group::<Reliable>::owner(p(party)));
+            few || !matches!(message, reliable::Message::Initial(_))
+        });
+        let liar = Mutate::<Reliable>::new(|_, message| {
+            if let reliable::Message::Answer(answer) = message {
+                *answer = payload("no");
+            }
+            true
+        });
+        let mut group = group.corrupt(p(0), kept).corrupt(p(1), liar);
+        group.input(p(0), reliable::Input::Broadcast(payload("a")));
+        group.run();
+        let run = group.correct_outputs();
+        oracle::live(&run, 1).unwrap();
+        oracle::only(&run, |output| *output == reliable::Output::Delivered(payload("a"))).unwrap();
+        oracle::no_slander(&group).unwrap();
+    });
+}
+
+#[test]
+fn consistent_delivers_what_a_correct_sender_says_and_the_closing_convinces() {
+    property(150, |seed| {
+        let mut group = group::<Consistent>(seed, CONSISTENT).corrupt_any();
+        group.input(p(0), consistent::Input::Broadcast(payload("a")));
+        group.run();
+        let run = group.correct_outputs();
+        oracle::live(&run, 1).unwrap();
+        oracle::exactly_once(&run).unwrap();
+        let seat = group.seat(Group::<Consistent>::owner(p(1)), Group::<Consistent>::NAME, "test");
+        oracle::only(&run, |output| match output {
+            consistent::Output::Delivered(closing) => {
+                closing.payload == payload("a") && closing.check(&seat.id, &seat.keys)
+            }
+            consistent::Output::Offered { .. } => false,
+        })
+        .unwrap();
+        oracle::no_slander(&group).unwrap();
+        oracle::bounded(&group, BOUNDS).unwrap();
+    });
+}
+
+/// Some may deliver and others not; then one who did makes all others deliver.
+#[test]
+fn consistent_never_splits_and_a_closing_completes_it() {
+    let mut incomplete = 0;
+    property(200, |seed| {
+        let mut group = group::<Consistent>(seed, CONSISTENT);
+        group = match seed % 4 {
+            0 => group.corrupt(p(0), Withhold::at_random()),
+            1 | 2 => group.corrupt(p(0), Equivocate::at_random()),
+            _ => {
+                let owner = Group::<Consistent>::owner(p(0));
+                group.corrupt_boxed(owner, maftia_core::sim::behaviour::any(seed));
+                group
+            }
+        };
+        if seed % 4 == 1 || seed % 4 == 2 {
+            group.input_face(p(0), 0, consistent::Input::Broadcast(payload("a")));
+            group.input_face(p(0), 1, consistent::Input::Broadcast(payload("b")));
+        } else {
+            group.input(p(0), consistent::Input::Broadcast(payload("a")));
+        }
+        group.run();
+        oracle::no_slander(&group).unwrap();
+        let delivered: Vec<_> =
+            group.correct_outputs().iter().flat_map(|(_, outputs)| outputs.to_vec()).collect();
+        let closings = delivered.into_iter().filter_map(|output| match output {
+            consistent::Output::Delivered(closing) => Some(closing),
+            consistent::Output::Offered { .. } => None,
+        });
+        let closings: Vec<_> = closings.collect();
+        let payloads: BTreeSet<_> = closings.iter().map(|closing| &closing.payload).collect();
+        assert!(payloads.len() <= 1, "two payloads: {payloads:?}");
+        let Some(closing) = closings.first().cloned() else { return };
+        incomplete += u64::from(closings.len() < group.correct().len());
+        for party in group.correct() {
+            group.input(party, consistent::Input::Close(closing.clone()));
+        }
+        group.run();
+        let run = group.correct_outputs();
+        oracle::live(&run, 1).unwrap();
+        oracle::exactly_once(&run).unwrap();
+    });
+    let one_seed = std::env::var_os("MAFTIA_SEED").is_some();
+    assert!(incomplete > 0 || one_seed, "no run left anybody out: the test shows little");
+}
+
+/// A sender that tells two parties one thing and one party another, in every order in which messages
+/// can arrive: complete, not sampled.
+#[test]
+fn consistent_never_splits_in_any_order() {
+    let group = Group::<Consistent>::new(4, 1, 0, CONSISTENT);
+    let mut group = group.corrupt(p(0), Equivocate::to([p(3)]));
+    group.input_face(p(0), 0, consistent::Input::Broadcast(payload("a")));
+    group.input_face(p(0), 1, consistent::Input::Broadcast(payload("b")));
+    let correct: Vec<_> = (1..4).map(|party| Group::<Consistent>::owner(p(party))).collect();
+    let limits = Limits { depth: 64, states: 200_000 };
+    let found = explore(group.into_world(), limits, |world| {
+        let outputs = correct.iter().map(|owner| (*owner, world.outputs::<Consistent>(*owner)));
+        oracle::agreement(&outputs.collect())
+    });
+    assert!(found.broken.is_none() && found.complete, "{found}");
+}
