@@ -70,6 +70,10 @@ pub enum Command {
         /// The most rows to show.
         rows: usize,
     },
+    /// The service is saved, and this table with it.
+    Save,
+    /// The service was loaded, and this table was saved with it.
+    Load(Box<LockTable>),
 }
 
 /// What a command did or shows.
@@ -79,6 +83,10 @@ pub enum Answer {
     Effect(Effect),
     /// What the table looks like.
     Survey(Survey),
+    /// All that the table holds.
+    Saved(Box<LockTable>),
+    /// The table is what it was.
+    Loaded,
 }
 
 /// A look at a lock table.
@@ -118,6 +126,11 @@ impl LockTable {
             Command::Survey { rows } => {
                 let (held, waiting) = self.counts();
                 return Answer::Survey(Survey { held, waiting, rows: self.rows(rows) });
+            }
+            Command::Save => return Answer::Saved(Box::new(self.clone())),
+            Command::Load(table) => {
+                *self = *table;
+                return Answer::Loaded;
             }
         })
     }

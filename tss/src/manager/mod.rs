@@ -104,6 +104,12 @@ impl Service for TransactionManager {
     fn tick(&self) -> Option<Span> {
         (!self.ledger.open.is_empty()).then_some(self.spec.tick)
     }
+
+    /// What ends a transaction frees the locks that others wait for.
+    fn is_urgent(&self, body: &[u8]) -> bool {
+        let request = decode(body);
+        matches!(request, Ok(ManagerRequest::Commit { .. } | ManagerRequest::Abort { .. }))
+    }
 }
 
 /// Who waits for an answer, and to which request.

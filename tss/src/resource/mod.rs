@@ -36,7 +36,7 @@ use workspace::{Workspace, panicked};
 
 use crate::{
     limits,
-    lock::{Answers, Command, LockManager, Mode, Quotas, Request, Script, Ticket},
+    lock::{Answer, Answers, Command, LockManager, Mode, Quotas, Request, Script, Ticket},
     refusal::{Code, Refusal},
     request::{ResourceReply, ResourceRequest, ResourceStatus},
     resources::Resource,
@@ -153,6 +153,24 @@ impl<R: Resource> Service for ResourceManager<R> {
 
     fn tick(&self) -> Option<Span> {
         (!self.roll.entries.is_empty()).then_some(self.tick)
+    }
+
+    /// Work in a transaction that is open here; it may be what others wait for.
+    fn is_urgent(&self, body: &[u8]) -> bool {
+        let request: Result<ResourceRequest<R::Operation>, _> = decode(body);
+        matches!(request, Ok(ResourceRequest::Operate { tx: Some(tx), .. })
+            if self.roll.entries.contains_key(&tx))
+    }
+
+    fn remember(&self) -> Option<Script> {
+        Some(Script(vec![Command::Save]))
+    }
+
+    fn remind(&self, remembered: Option<Answers>) -> Option<Script> {
+        match remembered?.0.pop()? {
+            Answer::Saved(table) => Some(Script(vec![Command::Load(table)])),
+            _ => None,
+        }
     }
 }
 

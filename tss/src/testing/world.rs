@@ -49,6 +49,8 @@ pub(crate) enum Source {
 pub(crate) trait Machine {
     fn take(&mut self, items: Vec<Item>) -> Vec<Action>;
     fn ticks(&self) -> bool;
+    /// What comes back when it is saved and loaded elsewhere.
+    fn moved(&self) -> Self;
 }
 
 impl Machine for TransactionManager {
@@ -61,6 +63,10 @@ impl Machine for TransactionManager {
 
     fn ticks(&self) -> bool {
         self.tick().is_some()
+    }
+
+    fn moved(&self) -> Self {
+        decode(&encode(self)).expect("what is saved can be loaded")
     }
 }
 
@@ -75,6 +81,18 @@ impl<R: Resource> Machine for (ResourceManager<R>, LockTable) {
 
     fn ticks(&self) -> bool {
         self.0.tick().is_some()
+    }
+
+    fn moved(&self) -> Self {
+        let (manager, locks) = self;
+        let remembered = manager.remember().map(|script| locks.clone().run(script));
+        let saved = encode(&(manager, remembered));
+        let (manager, remembered): (ResourceManager<R>, _) =
+            decode(&saved).expect("what is saved can be loaded");
+        let mut locks = LockTable::default();
+        let script = manager.remind(remembered).expect("there are locks to load");
+        locks.run(script);
+        (manager, locks)
     }
 }
 
@@ -97,9 +115,8 @@ impl<M: Machine + Data> Twin<M> {
         assert_eq!(actions, singly, "batches make no difference to what is said");
         assert_eq!(self.batched, self.single, "batches make no difference to the state");
         if save {
-            let saved = encode(&self.batched);
-            assert_eq!(saved, encode(&self.single));
-            self.batched = decode(&saved).expect("what is saved can be loaded");
+            assert_eq!(encode(&self.batched), encode(&self.single));
+            self.batched = self.batched.moved();
         }
         actions
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use maftia_core::id::{ClientId, GroupId};
+use maftia_core::{
+    id::{ClientId, GroupId},
+    replica::service::Service as _,
+};
 
 use crate::{
     client::{
@@ -282,6 +285,21 @@ fn a_session_remembers_its_transaction() {
     session.progressed(&ended);
     assert_eq!(session.tx(), None);
     world.run_out();
+}
+
+#[test]
+fn what_frees_others_is_urgent() {
+    let (mut world, you) = (bank(), client("you"));
+    let (tx, _) = started(&mut world, you, 1);
+    let seen = view(&mut world, you, tx);
+    let read = operate(LEFT, Some(tx), key("alice"), Operation::Read);
+    assert!(!world.rm(LEFT).is_urgent(&read.body()), "a first operation can wait");
+    world.ask(you, read.clone()).expect("done");
+    assert!(world.rm(LEFT).is_urgent(&read.body()));
+    let tm = &world.tm.batched;
+    assert!(tm.is_urgent(&commit(&seen, true).body()));
+    assert!(tm.is_urgent(&abort(tx, "").body()));
+    assert!(!tm.is_urgent(&list(TM).body()) && !tm.is_urgent(b"rubbish"));
 }
 
 #[test]
