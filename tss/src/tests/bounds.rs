@@ -30,7 +30,7 @@ fn abandoned_transactions_leave_nothing() {
     let mut world = World::new(1, Account::default(), initial);
     let key_of_all = Seed::new([1; 16]);
     let call = begin(TM, &key_of_all, None, None);
-    let abandoned = if seeds(0) > 0 { 10_000 } else { 1_000 };
+    let abandoned = if seeds(0) > 0 { 10_000 } else { 300 };
     let mut refused = 0;
     for number in 0..abandoned {
         let who = client(&format!("{}", number % 100));
