@@ -114,3 +114,6 @@ impl<P: Protocol> Tree<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! A vote by quorum, with one child, one alarm and one job.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
     time::Span,
 };
 
+/// What no protocol may look at: something outside of it.
+static MOOD: AtomicU64 = AtomicU64::new(1);
+
 /// What may be wrong with a toy: the tests of the simulator plant faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) enum Spec {
@@ -26,8 +31,10 @@ pub(super) enum Spec {
     Stutters,
     /// Calls the first one who votes a liar.
     Slanders,
-    /// Answers each message with another.
+    /// Answers each message of another with one more.
     Babbles,
+    /// Votes for what it never told anybody: no two runs are the same.
+    Moody,
 }
 
 /// What the user asks.
@@ -83,11 +90,12 @@ impl Protocol for Toy {
         match event {
             Event::Input(Input::Vote(value)) if !self.voted => {
                 self.voted = true;
-                fx.broadcast(value);
+                let mood = if self.spec == Spec::Moody { MOOD.fetch_add(1, Relaxed) } else { 0 };
+                fx.broadcast(value + mood);
             }
             Event::Message { from: Peer::Member(from), message } => {
-                if self.spec == Spec::Babbles && message < 1 << 40 {
-                    fx.broadcast(message + 1);
+                if self.spec == Spec::Babbles && from != fx.seat().me() {
+                    fx.send(from, message + 1);
                 }
                 if self.spec == Spec::Slanders && self.votes.is_empty() {
                     fx.accuse(from, Fault::Silent);
