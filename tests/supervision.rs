@@ -1,6 +1,7 @@
 //! What supervision promises, with real actors, links and logs: an instance that falls is rebuilt
 //! without the frame that felled it; whoever cannot go on stops; nobody contradicts itself.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected shall fall")]
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -158,6 +159,7 @@ impl Group {
             pool: Pool::new(1),
             placement: self.placement.clone(),
             outputs: Box::new(move |sum| sums.lock().unwrap().push(sum)),
+            control: Box::new(|_, _, _| {}),
             frozen: Frozen::Fence,
         };
         self.nodes[party] = Some(Node::start(plan).await.expect("a party with a good log starts"));

@@ -27,3 +27,8 @@ pub mod pool;
 pub mod pulse;
 pub mod restarts;
 mod router;
+
+/// Runs a program on an actix system, which parties need, until it ends.
+pub fn run<T>(program: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(program)
+}

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     link::{Guests, Lab, Links, Passport, memory::Hub, tcp::Tcp, tcp::TcpError},
     log::{Disk, Log, LogError, Recovered, Store},
-    party::{Party, Setup, StartError, Started, State},
+    party::{Control, Party, Setup, StartError, Started, State},
     placement::Placement,
     pool::Pool,
     pulse::Pulse,
@@ -82,6 +82,8 @@ pub struct Plan<P: Protocol> {
     pub placement: Placement,
     /// Takes the outputs of the root, on the party's thread.
     pub outputs: Box<dyn Fn(P::Output) + Send>,
+    /// Takes the frames for the node itself, on the party's thread.
+    pub control: Control<P>,
     /// What happens when a handler does not come back. The name of the instance is given.
     pub frozen: Frozen,
 }
@@ -256,7 +258,7 @@ async fn begin<P: Protocol>(
     log: Box<dyn Log>,
     recovered: Recovered,
 ) -> Result<Started<P>, NodeError> {
-    let Plan { seat, spec, pool, placement, outputs, frozen, .. } = plan;
+    let Plan { seat, spec, pool, placement, outputs, control, frozen, .. } = plan;
     let tcp = match &plan.network {
         Network::Tcp { listen, addresses } => Some(Tcp::bind(*listen, addresses.clone()).await?),
         Network::Memory(_) => None,
@@ -270,8 +272,17 @@ async fn begin<P: Protocol>(
         guests: plan.guests,
     });
     let me = seat.owner;
-    let setup =
-        Setup { seat, spec, log, recovered, links: links.clone(), pool, placement, outputs };
+    let setup = Setup {
+        seat,
+        spec,
+        log,
+        recovered,
+        links: links.clone(),
+        pool,
+        placement,
+        outputs,
+        control,
+    };
     let started = Party::start(setup)?;
     watch_over(frozen, &started.pulse(), links.lab());
     match (plan.network, tcp) {

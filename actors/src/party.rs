@@ -17,7 +17,7 @@ use maftia_core::{
     effects::{Lane, To},
     fault::Fault,
     host::Alarm,
-    id::{GroupId, Peer},
+    id::{Epoch, GroupId, Peer},
     mail::Mail,
     path::InstanceId,
     protocol::Protocol,
@@ -27,7 +27,7 @@ use maftia_core::{
 use tokio::sync::watch;
 
 use self::outbox::Outbox;
-pub use self::start::{Setup, StartError, Started};
+pub use self::start::{CONTROL, Control, Setup, StartError, Started};
 use crate::{
     accusations::{Accusations, Seen},
     address::Address,
@@ -72,7 +72,10 @@ pub enum State {
 /// One party. Its clones by [`Rc`] are the same party.
 pub struct Party {
     owner: Owner,
+    /// The group that it is in.
     group: Option<GroupId>,
+    /// The group that its root belongs to or talks to: `Everyone`.
+    home: GroupId,
     directory: Arc<Directory>,
     keys: Keys,
     links: Links,
@@ -110,6 +113,14 @@ impl Party {
     /// What it holds against others.
     pub fn accusations(&self) -> Vec<Seen> {
         self.accusations.borrow().list()
+    }
+
+    /// Says something to the [`CONTROL`] of another node: at most once, and only while both live.
+    pub fn tell(&self, to: Owner, group: GroupId, frame: Bytes) {
+        let instance = InstanceId::root(group, Epoch::FIRST, CONTROL);
+        if let Err(error) = self.links.send(to, Lane::Control, &instance, frame) {
+            tracing::debug!("a word to {} has no way: {error}", to.seen_from(None));
+        }
     }
 
     /// How its links do, and the place of its last record.
@@ -237,10 +248,8 @@ impl Party {
                 .collect()
         };
         match to {
-            To::Member(party) => {
-                self.group.map(|group| Owner::Party(group, party)).into_iter().collect()
-            }
-            To::Everyone => self.group.map(members).unwrap_or_default(),
+            To::Member(party) => vec![Owner::Party(self.home, party)],
+            To::Everyone => members(self.home),
             To::Group(group) => members(group),
             To::Foreign(group, party) => vec![Owner::Party(group, party)],
             To::Client(client) => vec![Owner::Client(client)],

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use maftia_core::{
     mail::Mail,
     path::InstanceId,
@@ -48,7 +49,16 @@ pub struct Setup<P: Protocol> {
     pub placement: Placement,
     /// Takes the outputs of the root. What the root says in a replay was said before.
     pub outputs: Box<dyn Fn(P::Output)>,
+    /// Takes the frames for [`CONTROL`], which no log remembers.
+    pub control: Control<P>,
 }
+
+/// The name of the instance that speaks for the node and not for a protocol: its status, its
+/// faults. Frames for it are not logged, and lost in a crash.
+pub const CONTROL: &str = "control";
+
+/// Takes a frame for [`CONTROL`] from its authenticated sender. [`Party::tell`] answers.
+pub type Control<P> = Box<dyn Fn(&Started<P>, Owner, Bytes) + Send>;
 
 /// A party that has read its log.
 pub struct Started<P: Protocol> {
@@ -58,6 +68,7 @@ pub struct Started<P: Protocol> {
     pub root: Address<P>,
     resident: Weak<Resident<P>>,
     state: watch::Receiver<State>,
+    control: Rc<Control<P>>,
 }
 
 /// Why a party cannot start.
@@ -87,7 +98,7 @@ impl Party {
     /// Starts a party on this thread's arbiter: reads its log in silence, then takes mail. Its links
     /// are open when [`Started::receive`] has been given to them.
     pub fn start<P: Protocol>(setup: Setup<P>) -> Result<Started<P>, StartError> {
-        let Setup { seat, spec, log, recovered, links, pool, placement, outputs } = setup;
+        let Setup { seat, spec, log, recovered, links, pool, placement, outputs, control } = setup;
         let mut outbox = Outbox::default();
         let snapshot = recovered.snapshot.unwrap_or_default();
         if !snapshot.links.is_empty() {
@@ -103,6 +114,7 @@ impl Party {
                 Owner::Party(group, _) => Some(group),
                 Owner::Client(_) => None,
             },
+            home: seat.group.id,
             directory: Arc::clone(&seat.directory),
             keys: seat.keys.clone(),
             links,
@@ -129,7 +141,8 @@ impl Party {
             .map_err(|error| StartError::Snapshot(id, error))?;
         party.replay(recovered.records)?;
         party.wake();
-        Ok(Started { party, root, resident: Rc::downgrade(&resident), state: watched })
+        let resident = Rc::downgrade(&resident);
+        Ok(Started { party, root, resident, state: watched, control: Rc::new(control) })
     }
 
     /// The way out of the root: silent in a replay.
@@ -191,7 +204,13 @@ impl Party {
 impl<P: Protocol> Started<P> {
     /// What takes the frames of the party's links.
     pub fn receive(&self) -> Rc<dyn Receive> {
-        Rc::new(Reception(Rc::downgrade(&self.party), self.root.clone()))
+        Rc::new(Reception {
+            party: Rc::downgrade(&self.party),
+            root: self.root.clone(),
+            resident: Weak::clone(&self.resident),
+            state: self.state.clone(),
+            control: Rc::clone(&self.control),
+        })
     }
 
     /// What the party is doing, as it changes.
@@ -210,12 +229,31 @@ impl<P: Protocol> Started<P> {
     }
 }
 
-/// The local side of the links.
-struct Reception<P: Protocol>(Weak<Party>, Address<P>);
+/// The local side of the links. The party owns the links, so they own nothing of the party.
+struct Reception<P: Protocol> {
+    party: Weak<Party>,
+    root: Address<P>,
+    resident: Weak<Resident<P>>,
+    state: watch::Receiver<State>,
+    control: Rc<Control<P>>,
+}
+
+impl<P: Protocol> Reception<P> {
+    fn tell_control(&self, party: &Rc<Party>, from: Owner, body: Bytes) {
+        let started = Started {
+            party: Rc::clone(party),
+            root: self.root.clone(),
+            resident: Weak::clone(&self.resident),
+            state: self.state.clone(),
+            control: Rc::clone(&self.control),
+        };
+        (self.control)(&started, from, body);
+    }
+}
 
 impl<P: Protocol> Receive for Reception<P> {
     fn take(&self, arrival: Arrival) -> Result<(), Box<Arrival>> {
-        let Some(party) = self.0.upgrade().filter(|party| party.is_live()) else {
+        let Some(party) = self.party.upgrade().filter(|party| party.is_live()) else {
             return Err(Box::new(arrival));
         };
         let Arrival { from, lane, number, what } = &arrival;
@@ -224,10 +262,14 @@ impl<P: Protocol> Receive for Reception<P> {
         let routed = match what {
             What::Missed => {
                 party.outbox.borrow_mut().taken_mut().skip(*from, *lane, *number);
-                self.1.post(Mail::Missed { from: peer });
+                self.root.post(Mail::Missed { from: peer });
                 Routed::Over
             }
             What::Frame { .. } if party.outbox.borrow().taken().has(origin) => Routed::Over,
+            What::Frame { instance, body, .. } if *instance.of().name == *CONTROL => {
+                self.tell_control(&party, *from, body.clone());
+                Routed::Over
+            }
             What::Frame { instance, body, .. } => party.router.route(peer, origin, instance, body),
         };
         match (routed, what) {

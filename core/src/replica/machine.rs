@@ -319,6 +319,14 @@ impl<S: Service, A> Replica<S, A> {
         &self.state.service
     }
 
+    /// Spoils the state, for laboratories.
+    pub fn corrupt(&mut self)
+    where
+        S: Service,
+    {
+        self.state.service.corrupt();
+    }
+
     /// Whether it looks for a state to go on from.
     pub fn is_behind(&self) -> bool {
         self.transfer.is_some()

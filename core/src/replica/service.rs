@@ -98,6 +98,10 @@ pub trait Service: Data {
     /// `None` lets an idle group be silent.
     fn tick(&self) -> Option<Span>;
 
+    /// Spoils the state behind the back of the protocol, as a corrupted replica does. Laboratories
+    /// show with it that the others notice and go on.
+    fn corrupt(&mut self) {}
+
     /// Whether a request frees what others wait for, such as the end of a transaction. It is taken
     /// when new work is refused as busy. Any replica may be asked at any time, before the request is
     /// ordered; the answer decides no effect.

@@ -58,6 +58,11 @@ impl<P: Protocol> Tree<P> {
         &self.root
     }
 
+    /// The root, for laboratories that corrupt it behind the back of its protocol.
+    pub fn root_mut(&mut self) -> &mut P {
+        &mut self.root
+    }
+
     /// How many instances are open inside, the root included.
     pub fn instances(&self) -> usize {
         1 + self.interior.nodes.len()

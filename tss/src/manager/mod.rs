@@ -110,6 +110,10 @@ impl Service for TransactionManager {
         let request = decode(body);
         matches!(request, Ok(ManagerRequest::Commit { .. } | ManagerRequest::Abort { .. }))
     }
+
+    fn corrupt(&mut self) {
+        self.committed = self.committed.wrapping_add(1_000);
+    }
 }
 
 /// Who waits for an answer, and to which request.

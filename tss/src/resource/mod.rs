@@ -172,6 +172,10 @@ impl<R: Resource> Service for ResourceManager<R> {
             _ => None,
         }
     }
+
+    fn corrupt(&mut self) {
+        self.workspace.lose();
+    }
 }
 
 impl<R: Resource> ResourceManager<R> {

@@ -33,6 +33,11 @@ impl<R: Resource> Workspace<R> {
         &self.committed
     }
 
+    /// Loses a committed value: what a corrupted replica may do.
+    pub(super) fn lose(&mut self) {
+        self.committed.pop_first();
+    }
+
     /// Does an operation on a copy of the value. The lock is held. A panic or a refusal changes
     /// nothing, and what only reads changes nothing either, whatever its code does.
     pub(super) fn perform(

@@ -80,6 +80,13 @@ pub enum Message {
 }
 
 impl Message {
+    /// A signed announcement.
+    pub fn queue(seat: &Seat, round: Round, batch: Batch) -> Self {
+        let digest = batch.digest();
+        let signature = seat.keys.identity.sign(&vector::tag(seat, round), &digest);
+        Self::Queue { round, digest, batch, signature }
+    }
+
     /// Judges a message of a member without looking at any state.
     pub(super) fn check(&self, seat: &Seat, from: PartyId) -> Result<(), Fault> {
         match self {

@@ -1,0 +1,258 @@
+//! From a configuration and keys to parties that can be started.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use maftia_actors::{
+    link::{Guests, guests_of, memory::Hub},
+    node::{Durability, Frozen, Network, Node, NodeError, Plan},
+    party::Control,
+    placement::Placement,
+    pool::Pool,
+};
+use maftia_core::{
+    config::{self, Config, GroupConfig, ServiceConfig},
+    crypto::{
+        Digest,
+        deal::{Keyring, PublicKeys},
+    },
+    id::{GroupId, PartyId},
+    path::InstanceId,
+    protocol::{Kind, Protocol},
+    replica::{self, Replica, Session, session},
+    seat::{Directory, Owner, Seat},
+    stream::atomic::Atomic,
+};
+use maftia_tss::{
+    lock::LockManager,
+    manager::{ManagerSpec, TransactionManager},
+    resource::{ResourceManager, ResourceSpec},
+    resources::Account,
+    transaction::Key,
+};
+
+use crate::member::Member;
+
+/// A replicated transaction manager.
+pub type Manager = Replica<TransactionManager, Atomic>;
+
+/// A replicated manager of accounts.
+pub type Accounts = Replica<ResourceManager<Account>, Atomic>;
+
+/// The kinds that live in actors of their own: what an application opens by name, and what is worth
+/// a thread's turn of its own. Everything below lives in its parent's actor.
+pub const DETACHED: [Kind; 4] =
+    [Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
+
+/// How the parties of one process reach others.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// Inside this process.
+    Memory(Hub),
+    /// Over TCP, at the addresses of the configuration.
+    Tcp,
+}
+
+/// What all parties of one configuration share.
+#[derive(Clone, Debug)]
+pub struct Assembly {
+    config: Config,
+    public: Arc<PublicKeys>,
+    directory: Arc<Directory>,
+    everybody: Arc<BTreeSet<Owner>>,
+    pool: Pool,
+    placement: Placement,
+    reach: Reach,
+}
+
+impl Assembly {
+    /// An assembly of this configuration and the keys dealt for it.
+    pub fn new(config: Config, public: Arc<PublicKeys>, reach: Reach) -> Self {
+        let members = config.groups().iter().flat_map(|group| {
+            PartyId::all(group.thresholds.n()).map(|party| Owner::Party(group.id, party))
+        });
+        let clients = public.clients().map(|(_, client)| Owner::Client(client));
+        let everybody = Arc::new(members.chain(clients).collect());
+        let directory = Arc::new(config.directory());
+        let (pool, placement) = (Pool::default(), Placement::detached(DETACHED));
+        Self { config, public, directory, everybody, pool, placement, reach }
+    }
+
+    /// The same with another table of what lives in actors of its own.
+    pub fn placed(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The public keys.
+    pub fn public(&self) -> &Arc<PublicKeys> {
+        &self.public
+    }
+
+    /// Starts the party of this key ring.
+    pub async fn member(
+        &self,
+        ring: &Keyring,
+        durability: Durability,
+        frozen: Frozen,
+        lab: bool,
+    ) -> Result<Member, NodeError> {
+        let Owner::Party(group, party) = ring.owner() else { return Err(NodeError::Thread) };
+        let group = self.config.group(group).ok_or(NodeError::Thread)?;
+        let home = Home { assembly: self, ring, group, party, durability, frozen, lab };
+        match &group.service {
+            ServiceConfig::Transactions => home.manager().await,
+            ServiceConfig::Accounts(initial) => home.accounts(initial).await,
+        }
+    }
+
+    /// Starts a session of the client of this key ring with a group.
+    pub async fn session(
+        &self,
+        ring: &Keyring,
+        group: GroupId,
+        spec: session::Spec,
+        outputs: Box<dyn Fn(session::Output) + Send>,
+        control: Control<Session>,
+    ) -> Result<Node<Session>, NodeError> {
+        let group = self.config.group(group).ok_or(NodeError::Thread)?;
+        let members = PartyId::all(group.thresholds.n()).map(|at| Owner::Party(group.id, at));
+        Node::start(Plan {
+            seat: self.seat(ring, group),
+            spec,
+            network_id: self.network_id(),
+            known: Arc::new(members.chain([ring.owner()]).collect()),
+            key: Some(ring.identity().public().to_bytes().to_vec().into()),
+            guests: None,
+            durability: Durability::Memory(maftia_actors::log::Store::default()),
+            network: self.network(None, Some(group.id)),
+            pool: self.pool.clone(),
+            placement: Placement::inline(),
+            outputs,
+            control,
+            frozen: Frozen::Fence,
+        })
+        .await
+    }
+
+    fn network_id(&self) -> Digest {
+        self.public.name()
+    }
+
+    fn seat(&self, ring: &Keyring, group: &GroupConfig) -> Seat {
+        let known = self.directory.group(group.id).expect("the directory is the configuration's");
+        Seat {
+            id: InstanceId::root(group.id, group.epoch, &group.name),
+            owner: ring.owner(),
+            group: Arc::new(known.clone()),
+            directory: Arc::clone(&self.directory),
+            keys: ring.keys(group.id).expect("the keys are the configuration's"),
+        }
+    }
+
+    /// Where to listen, and whom to find where: everybody, or one group only.
+    fn network(&self, listen: Option<&config::Address>, only: Option<GroupId>) -> Network {
+        let hub = match &self.reach {
+            Reach::Memory(hub) => return Network::Memory(hub.clone()),
+            Reach::Tcp => listen.and_then(|address| address.to_string().parse().ok()),
+        };
+        let groups = self.config.groups().iter();
+        let addresses =
+            groups
+                .filter(|group| only.is_none_or(|only| group.id == only))
+                .flat_map(|group| {
+                    group.members.iter().zip(PartyId::all(group.thresholds.n())).map(
+                        |(address, party)| (Owner::Party(group.id, party), address.to_string()),
+                    )
+                })
+                .collect::<BTreeMap<_, _>>();
+        Network::Tcp { listen: hub, addresses }
+    }
+
+    fn guests(&self, ring: &Keyring) -> Option<Guests> {
+        let identity = Arc::clone(ring.identity());
+        self.config.clients().open.then(|| guests_of(identity))
+    }
+}
+
+/// The place where one member is started.
+struct Home<'a> {
+    assembly: &'a Assembly,
+    ring: &'a Keyring,
+    group: &'a GroupConfig,
+    party: PartyId,
+    durability: Durability,
+    frozen: Frozen,
+    lab: bool,
+}
+
+impl Home<'_> {
+    async fn manager(self) -> Result<Member, NodeError> {
+        let spec = self.spec(ManagerSpec::default());
+        let (plan, desk) = self.plan(spec);
+        Ok(Member::manager(Node::start(plan).await?, desk))
+    }
+
+    async fn accounts(self, initial: &BTreeMap<Arc<str>, i64>) -> Result<Member, NodeError> {
+        let initial = initial
+            .iter()
+            .map(|(name, amount)| {
+                (Key::new(name).expect("the configuration checks names"), *amount)
+            })
+            .collect();
+        let manager = self.assembly.config.transactions().expect("the configuration has one").id;
+        let spec = self.spec(ResourceSpec::new(manager, Account::default(), initial));
+        let (plan, desk) = self.plan(spec);
+        Ok(Member::accounts(Node::start(plan).await?, desk))
+    }
+
+    fn spec<S: replica::service::Service>(&self, service: S::Spec) -> replica::Spec<S> {
+        let mut spec = replica::Spec::new(service);
+        spec.registered = self.assembly.public.clients().map(|(_, client)| client).collect();
+        spec.open = self.assembly.config.clients().open;
+        spec
+    }
+
+    fn plan<S: replica::service::Service>(
+        self,
+        spec: replica::Spec<S>,
+    ) -> (Plan<Replica<S, Atomic>>, Arc<crate::control::Desk>) {
+        let Self { assembly, ring, group, party, durability, frozen, lab } = self;
+        let seat = assembly.seat(ring, group);
+        let desk = Arc::new(crate::control::Desk::new(lab, seat.clone()));
+        let plan = Plan {
+            seat,
+            spec,
+            network_id: assembly.network_id(),
+            known: Arc::clone(&assembly.everybody),
+            key: None,
+            guests: assembly.guests(ring),
+            durability,
+            network: assembly.network(group.address(party), None),
+            pool: assembly.pool.clone(),
+            placement: assembly.placement.clone(),
+            outputs: Box::new(|_| {}),
+            control: crate::control::serve(Arc::clone(&desk)),
+            frozen,
+        };
+        (plan, desk)
+    }
+}
+
+/// Where a party of this configuration remembers.
+pub fn durability(config: &Config, folder: &Path, member: &str) -> Durability {
+    match config.durability() {
+        config::Durability::Memory => Durability::Memory(maftia_actors::log::Store::default()),
+        config::Durability::Disk { sync } => {
+            Durability::Disk { folder: folder.join(config.data()).join(member), sync }
+        }
+    }
+}

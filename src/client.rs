@@ -1,0 +1,294 @@
+//! A client of all groups: one session a group, answers that `f + 1` replicas gave.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use maftia_actors::node::{Node, NodeError};
+use maftia_core::{
+    crypto::deal::Keyring,
+    id::{ClientId, GroupId, PartyId},
+    replica::{
+        Session,
+        session::{Input, Output, Spec, Why},
+    },
+    seat::Owner,
+    time::Span,
+    wire,
+};
+use maftia_tss::{client::Call, refusal::Refusal};
+use tokio::sync::oneshot;
+
+use crate::{
+    assembly::Assembly,
+    control::{Answer, Ask, Reply, question},
+};
+
+/// How long a node has to answer for itself. It does so without asking anybody.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the replicas of one group answered one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Votes {
+    /// The group.
+    pub group: GroupId,
+    /// How many replicas it has.
+    pub of: usize,
+    /// Who gave the answer that counts.
+    pub agree: Vec<PartyId>,
+    /// Who gave another one.
+    pub outvoted: Vec<PartyId>,
+    /// Who had given none when the answer was taken.
+    pub silent: Vec<PartyId>,
+}
+
+/// An answer, and the votes that made it one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voted<T> {
+    /// The answer.
+    pub value: T,
+    /// The votes.
+    pub votes: Votes,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// Too few replicas gave equal answers. The request may still take effect.
+    #[error("{equal} equal answers of {of} replicas, {needed} are needed; {heard} answered")]
+    NoQuorum {
+        /// The group.
+        group: GroupId,
+        /// The most equal answers.
+        equal: usize,
+        /// How many are needed.
+        needed: usize,
+        /// How many replicas answered at all.
+        heard: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// Enough replicas say that they have no room now.
+    #[error("the group is busy")]
+    Busy(GroupId),
+    /// The session is over, or has too much to do.
+    #[error("the request was not taken: {0:?}")]
+    Refused(GroupId, Why),
+    /// The service says no.
+    #[error("{0}")]
+    Service(Refusal),
+    /// There is no such group.
+    #[error("there is no such group")]
+    NoGroup,
+    /// This client was stopped.
+    #[error("the client was stopped")]
+    Stopped,
+}
+
+/// When an answer is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// As soon as `f + 1` replicas gave it.
+    Answer,
+    /// When the slower replicas had a moment to give theirs too, so that liars and sleepers show.
+    Tally,
+}
+
+/// What a client saw of a replica, beside what replicas say of each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How often its answer was outvoted.
+    pub outvoted: u64,
+    /// How often in a row it gave no answer.
+    pub silent: u64,
+}
+
+type Waiting = oneshot::Sender<Result<Voted<Bytes>, AskError>>;
+
+/// What the callbacks of one session and those who wait share.
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
+    answers: Mutex<BTreeMap<u64, Bytes>>,
+    asked: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+    seen: Mutex<BTreeMap<PartyId, Seen>>,
+}
+
+struct Desk {
+    node: Node<Session>,
+    shared: Arc<Shared>,
+    /// Requests are counted in the order in which the session takes them.
+    count: tokio::sync::Mutex<u64>,
+    questions: AtomicU64,
+}
+
+/// A client of all groups of a configuration. Its requests may be asked from several tasks.
+pub struct Client {
+    id: ClientId,
+    haste: Haste,
+    desks: BTreeMap<GroupId, Desk>,
+}
+
+impl Client {
+    /// Opens sessions with all groups. `session` must be higher than that of every earlier session
+    /// of this client: the seconds since 1970 will do.
+    pub async fn open(
+        assembly: &Assembly,
+        ring: &Keyring,
+        session: u32,
+        haste: Haste,
+    ) -> Result<Self, NodeError> {
+        let Owner::Client(id) = ring.owner() else { return Err(NodeError::Thread) };
+        let spec = Spec { settle: Span::millis(400), ..Spec::new(session) };
+        let mut desks = BTreeMap::new();
+        for group in assembly.config().groups() {
+            let shared = Arc::new(Shared::default());
+            let (told, asked) = (Arc::clone(&shared), Arc::clone(&shared));
+            let group_id = group.id;
+            let outputs = Box::new(move |output| told.on_output(group_id, haste, output));
+            let control = Box::new(
+                move |_: &maftia_actors::party::Started<Session>, from: Owner, body: Bytes| {
+                    asked.on_control(from, &body);
+                },
+            );
+            let node = assembly.session(ring, group.id, spec, outputs, control).await?;
+            let (count, questions) = (tokio::sync::Mutex::new(0), AtomicU64::new(0));
+            desks.insert(group.id, Desk { node, shared, count, questions });
+        }
+        Ok(Self { id, haste, desks })
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// Asks a group of the transactional service. Waits as long as the group works on it.
+    pub async fn call<T>(&self, call: &Call<T>) -> Result<Voted<T>, AskError> {
+        let Voted { value, votes } = self.ask(call.to(), call.body()).await?;
+        let value = call.read(&value).map_err(AskError::Service)?;
+        Ok(Voted { value, votes })
+    }
+
+    /// Asks a group something.
+    pub async fn ask(&self, group: GroupId, body: Bytes) -> Result<Voted<Bytes>, AskError> {
+        let desk = self.desks.get(&group).ok_or(AskError::NoGroup)?;
+        let (tell, told) = oneshot::channel();
+        {
+            let mut count = desk.count.lock().await;
+            *count += 1;
+            lock(&desk.shared.waiting).insert(*count, tell);
+            desk.node.ask(Input::Request(body)).await.map_err(|_| AskError::Stopped)?;
+        }
+        told.await.map_err(|_| AskError::Stopped)?
+    }
+
+    /// Asks a node about itself. `None` when it does not answer in time.
+    pub async fn ask_node(&self, group: GroupId, party: PartyId, ask: Ask) -> Option<Answer> {
+        let desk = self.desks.get(&group)?;
+        let number = desk.questions.fetch_add(1, Ordering::Relaxed);
+        let (tell, told) = oneshot::channel();
+        lock(&desk.shared.asked).insert(number, tell);
+        let (to, body) = (Owner::Party(group, party), question(number, ask));
+        desk.node.with_party(move |started| started.party.tell(to, group, body)).await.ok()?;
+        let answer = tokio::time::timeout(CONTROL_PATIENCE, told).await;
+        lock(&desk.shared.asked).remove(&number);
+        answer.ok()?.ok()
+    }
+
+    /// What this client saw of the replicas of a group.
+    pub fn seen(&self, group: GroupId) -> BTreeMap<PartyId, Seen> {
+        self.desks.get(&group).map(|desk| lock(&desk.shared.seen).clone()).unwrap_or_default()
+    }
+
+    /// When its answers are taken.
+    pub fn haste(&self) -> Haste {
+        self.haste
+    }
+
+    /// Ends all sessions.
+    pub async fn close(self) {
+        for desk in self.desks.into_values() {
+            desk.node.leave(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn on_output(&self, group: GroupId, haste: Haste, output: Output) {
+        match output {
+            Output::Answered { number, body, agree, of, outvoted } => match haste {
+                Haste::Answer => {
+                    let silent = others(of, [&agree, &outvoted]);
+                    let votes = Votes { group, of, agree, outvoted, silent };
+                    self.finish(number, Ok(Voted { value: body, votes }));
+                }
+                Haste::Tally => drop(lock(&self.answers).insert(number, body)),
+            },
+            Output::Tallied { number, agree, outvoted, silent } => {
+                self.note(&agree, &outvoted, &silent);
+                if let Some(value) = lock(&self.answers).remove(&number) {
+                    let of = agree.len() + outvoted.len() + silent.len();
+                    let votes = Votes { group, of, agree, outvoted, silent };
+                    self.finish(number, Ok(Voted { value, votes }));
+                }
+            }
+            Output::NoQuorum { number, equal, needed, heard, busy, of } => {
+                let error = if busy.len() >= needed {
+                    AskError::Busy(group)
+                } else {
+                    AskError::NoQuorum { group, equal, needed, heard: heard.len(), of }
+                };
+                self.finish(number, Err(error));
+            }
+            Output::Refused { number, why } => {
+                self.finish(number, Err(AskError::Refused(group, why)));
+            }
+        }
+    }
+
+    fn note(&self, agree: &[PartyId], outvoted: &[PartyId], silent: &[PartyId]) {
+        let mut seen = lock(&self.seen);
+        for party in agree.iter().chain(outvoted) {
+            seen.entry(*party).or_default().silent = 0;
+        }
+        for party in outvoted {
+            seen.entry(*party).or_default().outvoted += 1;
+        }
+        for party in silent {
+            seen.entry(*party).or_default().silent += 1;
+        }
+    }
+
+    fn finish(&self, number: u64, result: Result<Voted<Bytes>, AskError>) {
+        if let Some(waiting) = lock(&self.waiting).remove(&number) {
+            // Whoever asked may have given up.
+            let _ = waiting.send(result);
+        }
+    }
+
+    fn on_control(&self, _: Owner, body: &[u8]) {
+        let Ok(Reply { number, answer }) = wire::decode(body) else { return };
+        if let Some(asked) = lock(&self.asked).remove(&number) {
+            // Whoever asked may have given up.
+            let _ = asked.send(answer);
+        }
+    }
+}
+
+/// The parties of `of` that are in none of the lists.
+fn others<const K: usize>(of: usize, lists: [&Vec<PartyId>; K]) -> Vec<PartyId> {
+    let known: BTreeSet<PartyId> = lists.into_iter().flatten().copied().collect();
+    let all = PartyId::all(u16::try_from(of).expect("a group is numbered in 16 bits"));
+    all.filter(|party| !known.contains(party)).collect()
+}

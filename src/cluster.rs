@@ -1,0 +1,286 @@
+//! A whole cluster as one sees it from outside: in this process, or behind addresses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use maftia_actors::{
+    link::memory::Hub,
+    log::Store,
+    node::{Durability, Frozen, NodeError},
+    party::State,
+};
+use maftia_core::{
+    config::Config,
+    crypto::deal::{Deal, Keyring},
+    fault::Class,
+    id::{GroupId, PartyId},
+    seat::Owner,
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    assembly::{Assembly, Reach},
+    client::{Client, Haste},
+    control::{Answer, Ask, Status},
+    faults::FaultKind,
+    member::Member,
+};
+
+/// Silent answers in a row before a replica is suspected. It is a hint, so one will do.
+const SILENT_MAX: u64 = 1;
+
+/// How a member does, as it looks from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It answers.
+    Answers(Status),
+    /// It does not answer.
+    Silent,
+    /// It was stopped, and why.
+    Stopped(Arc<str>),
+}
+
+/// Something that is held against a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Who did it.
+    pub culprit: (GroupId, PartyId),
+    /// The kind of the fault.
+    pub kind: &'static str,
+    /// How sure we are.
+    pub class: Class,
+    /// What was seen.
+    pub text: String,
+    /// Who says so; nobody if it was this client.
+    pub accusers: BTreeSet<PartyId>,
+}
+
+/// Why a fault cannot be set or taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// There is no such member.
+    #[error("there is no such member")]
+    NoMember,
+    /// The node is in earnest.
+    #[error("the node takes no faults: it was not started with --lab")]
+    NoLab,
+    /// It does not answer.
+    #[error("the node does not answer")]
+    Silent,
+    /// It cannot be started again from here.
+    #[error("a node that stopped is started again where it ran: maftia node")]
+    Remote,
+    /// It cannot be started again.
+    #[error(transparent)]
+    Start(#[from] NodeError),
+}
+
+/// The members of a cluster in this process, and what they remember.
+struct Embedded {
+    deal: Deal,
+    stores: BTreeMap<Owner, Store>,
+    members: Mutex<BTreeMap<Owner, Option<Member>>>,
+}
+
+/// A cluster. See the [module](self).
+pub struct Cluster {
+    assembly: Assembly,
+    embedded: Option<Embedded>,
+    /// The client of the watcher itself, who asks nodes about themselves.
+    watcher: Client,
+}
+
+impl Cluster {
+    /// Deals keys and starts every member of the configuration in this process. Needs a running
+    /// actix system.
+    pub async fn embedded(config: Config, seed: &[u8; 32]) -> Result<Self, NodeError> {
+        let deal = Deal::new(&config, seed);
+        let assembly = Assembly::new(config, Arc::clone(deal.public()), Reach::Memory(Hub::new()));
+        let mut stores = BTreeMap::new();
+        let mut members = BTreeMap::new();
+        for group in assembly.config().groups() {
+            for party in PartyId::all(group.thresholds.n()) {
+                let ring = deal.party(group.id, party).expect("the deal is the configuration's");
+                let store = Store::default();
+                let durability = Durability::Memory(store.clone());
+                let member = assembly.member(&ring, durability, Frozen::Fence, true).await?;
+                stores.insert(ring.owner(), store);
+                members.insert(ring.owner(), Some(member));
+            }
+        }
+        let name = assembly.config().clients().names.first().expect("a client is configured");
+        let ring = deal.client(name).expect("the deal is the configuration's");
+        let watcher = Client::open(&assembly, &ring, session_number(), Haste::Tally).await?;
+        let members = Mutex::new(members);
+        Ok(Self { assembly, embedded: Some(Embedded { deal, stores, members }), watcher })
+    }
+
+    /// A cluster that runs elsewhere, as the client of this key ring sees it.
+    pub async fn remote(assembly: Assembly, ring: &Keyring) -> Result<Self, NodeError> {
+        let watcher = Client::open(&assembly, ring, session_number(), Haste::Tally).await?;
+        Ok(Self { assembly, embedded: None, watcher })
+    }
+
+    /// What it is made of.
+    pub fn assembly(&self) -> &Assembly {
+        &self.assembly
+    }
+
+    /// The client that it was opened with.
+    pub fn client(&self) -> &Client {
+        &self.watcher
+    }
+
+    /// Another client, if its keys are at hand: those of an embedded cluster are.
+    pub async fn client_named(&self, name: &str) -> Option<Result<Client, NodeError>> {
+        let ring = self.embedded.as_ref()?.deal.client(name)?;
+        Some(Client::open(&self.assembly, &ring, session_number(), Haste::Tally).await)
+    }
+
+    /// How a member does.
+    pub async fn condition(&self, group: GroupId, party: PartyId) -> Condition {
+        if let Some(State::Stopped(why)) = self.state(group, party).await {
+            return Condition::Stopped(why);
+        }
+        match self.watcher.ask_node(group, party, Ask::Status).await {
+            Some(Answer::Status(status)) => Condition::Answers(status),
+            _ => Condition::Silent,
+        }
+    }
+
+    /// The state of a member of this process.
+    async fn state(&self, group: GroupId, party: PartyId) -> Option<State> {
+        let members = self.embedded.as_ref()?.members.lock().await;
+        let member = members.get(&Owner::Party(group, party))?;
+        let crashed = || State::Stopped("it crashed".into());
+        Some(member.as_ref().map_or_else(crashed, Member::state))
+    }
+
+    /// Makes a member faulty.
+    pub async fn fault(
+        &self,
+        group: GroupId,
+        party: PartyId,
+        kind: FaultKind,
+    ) -> Result<(), FaultError> {
+        if let Some(embedded) = &self.embedded {
+            let mut members = embedded.members.lock().await;
+            let member =
+                members.get_mut(&Owner::Party(group, party)).ok_or(FaultError::NoMember)?;
+            if kind == FaultKind::Crash {
+                member.take().into_iter().for_each(Member::crash);
+                return Ok(());
+            }
+            let member = member.as_ref().ok_or(FaultError::Silent)?;
+            return done(member.ask(Ask::Fault(kind)).await.ok());
+        }
+        done(self.watcher.ask_node(group, party, Ask::Fault(kind)).await)
+    }
+
+    /// Makes a member correct again; one that crashed in this process starts from what it remembers.
+    pub async fn heal(&self, group: GroupId, party: PartyId) -> Result<(), FaultError> {
+        let Some(embedded) = &self.embedded else {
+            return match self.watcher.ask_node(group, party, Ask::Heal).await {
+                None => Err(FaultError::Remote),
+                answer => done(answer),
+            };
+        };
+        let owner = Owner::Party(group, party);
+        let mut members = embedded.members.lock().await;
+        let place = members.get_mut(&owner).ok_or(FaultError::NoMember)?;
+        match place {
+            Some(member) if !matches!(member.state(), State::Stopped(_)) => {
+                done(member.ask(Ask::Heal).await.ok())
+            }
+            stopped => {
+                stopped.take().into_iter().for_each(Member::crash);
+                let ring = embedded.deal.party(group, party).ok_or(FaultError::NoMember)?;
+                let durability = Durability::Memory(embedded.stores[&owner].clone());
+                let started = self.assembly.member(&ring, durability, Frozen::Fence, true).await?;
+                *stopped = Some(started);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is held against whom: what `f + 1` members of a group say of one of them, and what the
+    /// clients given here and the watcher saw themselves.
+    pub async fn evidence(&self, clients: &[&Client]) -> Vec<Item> {
+        let mut items = Vec::new();
+        for group in self.assembly.config().groups() {
+            let (id, thresholds) = (group.id, group.thresholds);
+            let mut accused: BTreeMap<(PartyId, &'static str), (String, BTreeSet<PartyId>)> =
+                BTreeMap::new();
+            for party in PartyId::all(thresholds.n()) {
+                let answer = self.watcher.ask_node(id, party, Ask::Evidence).await;
+                let Some(Answer::Evidence(seen)) = answer else { continue };
+                for seen in seen {
+                    let Owner::Party(of, culprit) = seen.culprit else { continue };
+                    if of == id && culprit != party {
+                        let entry = accused.entry((culprit, seen.fault.kind())).or_default();
+                        entry.0 = format!("{} ({})", seen.fault, seen.instance);
+                        entry.1.insert(party);
+                    }
+                }
+            }
+            for ((culprit, kind), (text, accusers)) in accused {
+                if accusers.len() >= thresholds.one_correct() {
+                    let class = Class::Attested;
+                    items.push(Item { culprit: (id, culprit), kind, class, text, accusers });
+                }
+            }
+            for client in clients.iter().copied().chain([&self.watcher]) {
+                items.extend(observed(id, client));
+            }
+        }
+        items.sort_by_key(|item| (item.culprit, item.kind, item.class));
+        items.dedup_by_key(|item| (item.culprit, item.kind, item.class));
+        items
+    }
+
+    /// Stops every member of this process in order.
+    pub async fn stop(self, grace: Duration) {
+        self.watcher.close().await;
+        if let Some(embedded) = self.embedded {
+            for member in embedded.members.into_inner().into_values().flatten() {
+                member.leave(grace).await;
+            }
+        }
+    }
+}
+
+fn done(answer: Option<Answer>) -> Result<(), FaultError> {
+    match answer {
+        Some(Answer::Done) => Ok(()),
+        Some(Answer::NoLab) => Err(FaultError::NoLab),
+        _ => Err(FaultError::Silent),
+    }
+}
+
+/// What a client saw itself.
+fn observed(group: GroupId, client: &Client) -> Vec<Item> {
+    let mut items = Vec::new();
+    for (party, seen) in client.seen(group) {
+        let mut item = |kind, class, text| {
+            let (culprit, accusers) = ((group, party), BTreeSet::new());
+            items.push(Item { culprit, kind, class, text, accusers });
+        };
+        if seen.outvoted > 0 {
+            let text = "answered otherwise than f + 1 replicas".into();
+            item("outvoted", Class::Observed, text);
+        }
+        if seen.silent >= SILENT_MAX {
+            item("silent", Class::Suspected, "silent while others answered".into());
+        }
+    }
+    items
+}
+
+/// A number above that of every earlier session of the same client.
+pub fn session_number() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
