@@ -1,4 +1,31 @@
-//! Intrusion-tolerant actors.
+//! Intrusion-tolerant actors: services that keep working, and keep telling the truth, while an
+//! attacker owns some of their machines.
+//!
+//! This is the crate that an application depends on. It assembles what the others provide:
+//!
+//! 1. [`cluster`]: a whole cluster, in this process or behind addresses
+//! 2. [`client`]: sessions with all groups; an answer counts when `f + 1` replicas give it
+//! 3. [`transaction`]: what a client does inside one transaction
+//! 4. [`assembly`], [`member`]: from a configuration and keys to running parties
+//! 5. [`control`], [`faults`]: what a node tells of itself, and how a laboratory makes it lie
+//!
+//! ```no_run
+//! use maftia::prelude::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! maftia::run(async {
+//!     let config = Config::parse(Config::sample())?;
+//!     let cluster = Cluster::embedded(config, &maftia::seed()?).await?;
+//!     let transaction = Transaction::begin(cluster.client(), cluster.assembly()).await?;
+//!     transaction.transfer("left/alice", "right/bob", 30).await?;
+//!     println!("{}", transaction.commit().await?.word());
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! Below it: `maftia-core` (protocols as values, and the simulator), `maftia-actors` (actors, logs,
+//! links, keys) and `maftia-tss` (transactions).
 
 #![forbid(unsafe_code)]
 

@@ -12,6 +12,8 @@
 //! 7. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
 //!    do not
 
+#![forbid(unsafe_code)]
+
 pub mod accusations;
 pub mod address;
 pub mod dealer;

@@ -11,6 +11,7 @@
 //! 5. [`tree`], [`host`], [`mail`], [`lobby`]: what runs a protocol
 //! 6. [`config`], [`crypto`], [`wire`], [`seat`], [`id`], [`path`], [`thresholds`], [`tally`],
 //!    [`fault`]: what the above stand on
+//! 7. [`manual`]: what was decided, why, and what was rejected
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ pub mod host;
 pub mod id;
 pub mod lobby;
 pub mod mail;
+pub mod manual;
 pub mod path;
 pub mod protocol;
 pub mod replica;
