@@ -79,6 +79,9 @@ mod transfer;
 mod turn;
 mod vouch;
 
+#[cfg(test)]
+mod tests;
+
 pub use checkpoint::Checkpoint;
 pub use machine::{Ask, Heard, INTERVAL, Output, Replica, Spec, Stream, Timer};
 pub use message::{Ballot, Body, Message, Refusal, Request, Statement};

@@ -147,8 +147,9 @@ impl<S: Service, A: Stream> Replica<S, A> {
 
     fn on_stable(&mut self, stable: Checkpoint, fx: &mut Effects<'_, Self>) {
         let Checkpoint { position, digest, .. } = stable;
+        // Who is a little slower still asks for bodies of the interval before.
+        self.store.trim(Slot::new(position.slot.number().saturating_sub(self.interval)));
         if self.state.slot >= position.slot {
-            self.store.trim(position.slot);
             self.log.trim(position.slot);
         } else if position.slot > self.state.slot.plus(CREDIT + self.interval) {
             self.become_behind(fx);

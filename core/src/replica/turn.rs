@@ -28,7 +28,7 @@ pub(super) const CREDIT: u64 = 256;
 pub(super) const FETCH_AFTER: Span = Span::millis(200);
 
 /// After so many tries of fetching a body, a state above it is as good.
-pub(super) const FETCH_TRIES: u32 = 8;
+pub(super) const FETCH_TRIES: u32 = 4;
 
 impl<S: Service, A: Stream> Replica<S, A> {
     /// Does the next thing that can be done. False when there is none.

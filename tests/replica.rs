@@ -1,0 +1,186 @@
+//! Replicated services on the real atomic stream, with corrupted members of any behaviour.
+//!
+//! *Total order*: correct replicas at the same slot are equal. *Integrity*: a request takes effect
+//! once, in its client's order, and nothing else does. *Liveness*: every request is answered.
+
+use bytes::Bytes;
+use maftia_core::{
+    id::{GroupId, PartyId, Slot},
+    protocol::Kind,
+    replica::{
+        Replica, Session, Spec,
+        service::{Action, Command, Item, NoHelper, Service},
+        session,
+    },
+    seat::{Owner, Seat},
+    sim::{World, behaviour, oracle, property},
+    thresholds::Thresholds,
+    time::Span,
+};
+use serde::{Deserialize, Serialize};
+
+/// A list that requests grow; what begins with `tell` is told to the other group as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct List {
+    other: Option<GroupId>,
+    entries: Vec<Bytes>,
+}
+
+impl Service for List {
+    const KIND: Kind = Kind("list");
+    type Spec = Option<GroupId>;
+    type Helper = NoHelper;
+
+    fn new(_: &Seat, other: &Self::Spec) -> Self {
+        Self { other: *other, entries: Vec::new() }
+    }
+
+    fn helper(&self) -> Option<maftia_core::protocol::Never> {
+        None
+    }
+
+    fn plan(&mut self, _: &[Item]) -> Option<maftia_core::protocol::Never> {
+        None
+    }
+
+    fn apply(
+        &mut self,
+        items: Vec<Item>,
+        _: Option<maftia_core::protocol::Never>,
+        actions: &mut Vec<Action>,
+    ) {
+        for item in items {
+            match item.command {
+                Command::Request { client, number, body } => {
+                    self.entries.push(body.clone());
+                    if let Some(to) = self.other.filter(|_| body.starts_with(b"tell")) {
+                        actions.push(Action::Tell { to, body });
+                    }
+                    let body = Bytes::from(self.entries.len().to_string());
+                    actions.push(Action::Reply { client, number, body });
+                }
+                Command::Statement { body, .. } => self.entries.push(body),
+                Command::Tick => {}
+            }
+        }
+    }
+
+    fn tick(&self) -> Option<Span> {
+        None
+    }
+}
+
+type Member = Replica<List>;
+
+const SIZES: [(u16, u16); 2] = [(4, 1), (7, 2)];
+
+fn world(seed: u64, n: u16, f: u16, groups: &[&str]) -> World {
+    let thresholds = Thresholds::asynchronous(n, f).unwrap();
+    let mut world = World::new(seed, groups.iter().map(|name| (*name, thresholds)));
+    for (place, group) in groups.iter().enumerate() {
+        let next = (place + 1) % groups.len();
+        let other = (next != place).then(|| GroupId::new(next as u16));
+        let spec = Spec { interval: 8, ..Spec::new(other) };
+        world.add_group::<Member>(group, group, |_| spec.clone());
+    }
+    world
+}
+
+fn ask(world: &mut World, name: &str, group: &str, bodies: &[String]) -> Owner {
+    let client = World::client(name);
+    world.add::<Session>(world.seat(client, group, group), session::Spec::new(1));
+    for body in bodies {
+        let input = session::Input::Request(Bytes::copy_from_slice(body.as_bytes()));
+        world.input::<Session>(client, input);
+    }
+    client
+}
+
+fn answers(world: &World, client: Owner) -> Vec<(u64, usize)> {
+    let answer = |output: &session::Output| match output {
+        session::Output::Answered { number, body, .. } => {
+            Some((*number, std::str::from_utf8(body).unwrap().parse().unwrap()))
+        }
+        _ => None,
+    };
+    world.outputs::<Session>(client).iter().filter_map(answer).collect()
+}
+
+/// What the correct replicas of a group hold, which must be the same at the same slot.
+fn state(world: &World, group: &str) -> Vec<String> {
+    let correct = |owner: &Owner| !world.is_corrupted(*owner);
+    let members: Vec<Owner> = world.members(group).into_iter().filter(correct).collect();
+    let replicas: Vec<&Member> = members.iter().map(|owner| world.root::<Member>(*owner)).collect();
+    for a in &replicas {
+        for b in replicas.iter().filter(|b| b.slot() == a.slot()) {
+            assert_eq!(a.digest(), b.digest(), "at slot {}", a.slot());
+        }
+    }
+    let ahead = replicas.iter().max_by_key(|replica| replica.slot()).unwrap();
+    let text = |entry: &Bytes| String::from_utf8_lossy(entry).into_owned();
+    ahead.service().entries.iter().map(text).collect()
+}
+
+fn of(name: &str, entries: &[String]) -> Vec<String> {
+    entries.iter().filter(|entry| entry.contains(name)).cloned().collect()
+}
+
+#[test]
+fn requests_are_answered_once_in_order_whatever_f_replicas_do() {
+    for (n, f) in SIZES {
+        property(6, |seed| {
+            let mut world = world(seed, n, f, &["left"]);
+            for (place, owner) in world.members("left").into_iter().rev().enumerate() {
+                if place < usize::from(f) {
+                    world.corrupt_boxed(owner, behaviour::any(seed.wrapping_add(place as u64)));
+                }
+            }
+            let bodies = |name: &str| (0..4).map(|k| format!("{name}{k}")).collect::<Vec<_>>();
+            let (a, b) = (bodies("a"), bodies("b"));
+            let clients = [ask(&mut world, "a", "left", &a), ask(&mut world, "b", "left", &b)];
+            world.run_for(Span::millis(60_000));
+            let entries = state(&world, "left");
+            assert_eq!((of("a", &entries), of("b", &entries), entries.len()), (a, b, 8));
+            for client in clients {
+                let answers = answers(&world, client);
+                assert_eq!(answers.iter().map(|(number, _)| *number).max(), Some(4), "{answers:?}");
+                assert_eq!(answers.len(), 4);
+            }
+            oracle::no_slander(&world).unwrap();
+        });
+    }
+}
+
+#[test]
+fn statements_reach_the_other_group_once_in_order() {
+    property(6, |seed| {
+        let mut world = world(seed, 4, 1, &["left", "right"]);
+        let liar = |group: u16| Owner::Party(GroupId::new(group), PartyId::new(seed as u16 % 4));
+        world.corrupt_boxed(liar(0), behaviour::any(seed));
+        world.corrupt_boxed(liar(1), behaviour::any(seed + 1));
+        let bodies: Vec<String> = (0..6).map(|k| format!("tell{k}")).collect();
+        let client = ask(&mut world, "a", "left", &bodies);
+        world.run_for(Span::millis(60_000));
+        assert_eq!(state(&world, "left"), bodies);
+        assert_eq!(state(&world, "right"), bodies);
+        assert_eq!(answers(&world, client).len(), 6);
+        oracle::no_slander(&world).unwrap();
+    });
+}
+
+#[test]
+fn restarted_replicas_go_on() {
+    property(4, |seed| {
+        let mut world = world(seed, 4, 1, &["left"]);
+        world.set_restarts(4);
+        let bodies: Vec<String> = (0..20).map(|k| format!("a{k}")).collect();
+        let client = ask(&mut world, "a", "left", &bodies);
+        world.run_for(Span::millis(60_000));
+        assert_eq!(state(&world, "left"), bodies);
+        assert_eq!(answers(&world, client).len(), 20);
+        let slots: Vec<Slot> =
+            world.members("left").iter().map(|m| world.root::<Member>(*m).slot()).collect();
+        assert!(slots.iter().all(|slot| *slot == slots[0]), "{slots:?}");
+        oracle::no_slander(&world).unwrap();
+    });
+}
