@@ -71,8 +71,9 @@ use std::collections::BTreeMap;
 
 pub use message::{Decision, Message};
 use serde::{Deserialize, Serialize};
+pub use vector::Signed;
 
-use self::{catch_up::CatchUp, delivery::Delivery, queue::Queue, rounds::Open, vector::Signed};
+use self::{catch_up::CatchUp, delivery::Delivery, queue::Queue, rounds::Open};
 use super::batch::Batch;
 use crate::{
     agreement::multivalued::{self, Multivalued},

@@ -68,9 +68,9 @@ pub(super) fn decode(bytes: &Bytes, seat: &Seat) -> Option<Vec<Entry>> {
 /// The order of a round then holds a batch of at least one of any `f + 1` parties: what is queued at
 /// all of them cannot be passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Signed {
+pub struct Signed {
     /// The domain of the round's announcements.
-    pub(super) tag: Tag,
+    pub tag: Tag,
 }
 
 impl Predicate for Signed {
