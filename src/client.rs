@@ -109,7 +109,12 @@ pub struct Seen {
     pub silent: u64,
 }
 
-type Waiting = oneshot::Sender<Result<Voted<Bytes>, AskError>>;
+/// Who waits for an answer.
+struct Waiting {
+    tell: oneshot::Sender<Result<Voted<Bytes>, AskError>>,
+    /// Whether it goes on waiting while an answer may still come.
+    patient: bool,
+}
 
 /// What the callbacks of one session and those who wait share.
 #[derive(Default)]
@@ -176,14 +181,33 @@ impl Client {
         Ok(Voted { value, votes })
     }
 
-    /// Asks a group something.
+    /// Asks a group something. Fails when there is no answer within the session's patience.
     pub async fn ask(&self, group: GroupId, body: Bytes) -> Result<Voted<Bytes>, AskError> {
+        self.request(group, body, false).await
+    }
+
+    /// The same without an end to the patience, for what waits for people or locks: fails only if no
+    /// answer can come, or if the group is busy.
+    pub async fn ask_patiently(
+        &self,
+        group: GroupId,
+        body: Bytes,
+    ) -> Result<Voted<Bytes>, AskError> {
+        self.request(group, body, true).await
+    }
+
+    async fn request(
+        &self,
+        group: GroupId,
+        body: Bytes,
+        patient: bool,
+    ) -> Result<Voted<Bytes>, AskError> {
         let desk = self.desks.get(&group).ok_or(AskError::NoGroup)?;
         let (tell, told) = oneshot::channel();
         {
             let mut count = desk.count.lock().await;
             *count += 1;
-            lock(&desk.shared.waiting).insert(*count, tell);
+            lock(&desk.shared.waiting).insert(*count, Waiting { tell, patient });
             desk.node.ask(Input::Request(body)).await.map_err(|_| AskError::Stopped)?;
         }
         told.await.map_err(|_| AskError::Stopped)?
@@ -244,6 +268,10 @@ impl Shared {
                 }
             }
             Output::NoQuorum { number, equal, needed, heard, busy, of } => {
+                let hopeful = heard.len() < of && busy.len() < needed;
+                if hopeful && lock(&self.waiting).get(&number).is_some_and(|it| it.patient) {
+                    return;
+                }
                 let error = if busy.len() >= needed {
                     AskError::Busy(group)
                 } else {
@@ -273,7 +301,7 @@ impl Shared {
     fn finish(&self, number: u64, result: Result<Voted<Bytes>, AskError>) {
         if let Some(waiting) = lock(&self.waiting).remove(&number) {
             // Whoever asked may have given up.
-            let _ = waiting.send(result);
+            let _ = waiting.tell.send(result);
         }
     }
 

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use maftia_actors::link::{Lab, Liar, Tamper};
 use maftia_core::{
     broadcast::consistent,
+    id::PartyId,
     path::{InstanceId, Role},
     replica,
     seat::{Owner, Seat},
     stream::{atomic, batch::Batch},
     wire,
 };
+use maftia_tss::{request::ResourceReply, resources::Answer};
 use serde::{Deserialize, Serialize};
 
 /// How late a delayed party is: longer than a round takes, shorter than anybody's patience.
@@ -104,7 +106,7 @@ pub(crate) fn set(lab: &Lab, kind: FaultKind, seat: Seat) {
         FaultKind::Crash | FaultKind::CorruptState => {}
         FaultKind::Delay => lab.delay(LATE),
         FaultKind::Mute => lab.tamper(Some(Box::new(|_, _, _| Tamper::Drop))),
-        FaultKind::CorruptReply => lab.tamper(Some(Box::new(corrupt_reply))),
+        FaultKind::CorruptReply => lab.tamper(Some(corrupt_reply(seat.me()))),
         FaultKind::WithholdShares => lab.tamper(Some(Box::new(withhold))),
         FaultKind::Forge => lab.tamper(Some(Box::new(forge))),
         FaultKind::Replay => lab.tamper(Some(replay())),
@@ -112,15 +114,28 @@ pub(crate) fn set(lab: &Lab, kind: FaultKind, seat: Seat) {
     }
 }
 
-/// Wrong values for clients, a different one from each liar.
-fn corrupt_reply(to: &Owner, instance: &InstanceId, body: &Bytes) -> Tamper {
-    let Owner::Client(_) = to else { return Tamper::Pass };
-    match wire::decode(body) {
-        Ok(replica::Message::Reply { number, body }) if instance.path().is_empty() => {
-            let body = body.iter().rev().map(|byte| byte ^ 0x5a).collect();
-            Tamper::Replace(wire::encode(&replica::Message::Reply { number, body }))
+/// Wrong values for clients, a different one from each liar: so two of them do not agree by chance.
+fn corrupt_reply(me: PartyId) -> Liar {
+    Box::new(move |to, instance, body| {
+        let Owner::Client(_) = to else { return Tamper::Pass };
+        match wire::decode(body) {
+            Ok(replica::Message::Reply { number, body }) if instance.path().is_empty() => {
+                let body = lie(me, &body);
+                Tamper::Replace(wire::encode(&replica::Message::Reply { number, body }))
+            }
+            _ => Tamper::Pass,
         }
-        _ => Tamper::Pass,
+    })
+}
+
+/// A wrong value where there is one, and bytes that mean nothing elsewhere.
+fn lie(me: PartyId, body: &[u8]) -> Bytes {
+    match wire::decode(body) {
+        Ok(ResourceReply::Done(Answer { before, .. })) => {
+            let value = (9_990 + me.index()).to_string();
+            wire::encode(&ResourceReply::Done(Answer { before, value }))
+        }
+        _ => body.iter().map(|byte| byte ^ 0x5a ^ me.number() as u8).collect(),
     }
 }
 

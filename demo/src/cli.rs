@@ -74,6 +74,12 @@ pub(crate) struct Speaker {
     pub(crate) client: String,
 }
 
+impl Default for Speaker {
+    fn default() -> Self {
+        Self { client: "you".to_owned() }
+    }
+}
+
 /// Where the configuration is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Source {
@@ -83,7 +89,7 @@ pub(crate) struct Source {
 }
 
 /// `maftia demo`.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Demo {
     #[command(flatten)]
     pub(crate) script: Script,

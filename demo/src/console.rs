@@ -41,11 +41,28 @@ enum Typed {
 }
 
 /// Runs commands as a person types them, until that person leaves.
-pub(crate) async fn interactive<C: Cluster>(shell: Shell<C>, banner: &str) -> Result<Exit, Stop> {
+pub(crate) async fn interactive<C: Cluster>(
+    shell: Shell<C>,
+    banner: &str,
+) -> (Shell<C>, Result<Exit, Stop>) {
     let words = Arc::new(Mutex::new(Words::of(&shell)));
-    let mut keyboard = Keyboard::open(Guide::new(words.clone()))?;
+    let mut keyboard = match Keyboard::open(Guide::new(Arc::clone(&words))) {
+        Ok(keyboard) => keyboard,
+        Err(stop) => return (shell, Err(stop)),
+    };
     let mut player = Player::new(shell, keyboard.screen());
-    player.screen.say(banner)?;
+    let exit = match player.screen.say(banner) {
+        Ok(()) => converse(&mut player, &mut keyboard, &words).await,
+        Err(error) => Err(error.into()),
+    };
+    (player.shell, exit)
+}
+
+async fn converse<C: Cluster>(
+    player: &mut Player<C>,
+    keyboard: &mut Keyboard,
+    words: &Mutex<Words>,
+) -> Result<Exit, Stop> {
     let mut interrupted = false;
     loop {
         *words.lock().expect("completion does not panic") = Words::of(&player.shell);
@@ -61,7 +78,7 @@ pub(crate) async fn interactive<C: Cluster>(shell: Shell<C>, banner: &str) -> Re
         };
         match typed {
             Typed::Line(line) => {
-                interrupted = match run(&mut player, &line, interrupted).await? {
+                interrupted = match run(player, &line, interrupted).await? {
                     Ran::Over => return Ok(Exit::Fine),
                     Ran::Leave => break,
                     Ran::Finished => false,

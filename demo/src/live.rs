@@ -71,9 +71,12 @@ impl<C: Carrier> Live<C> {
     fn votes<T>(&self, call: &Call<T>, answer: &Answer, said: fn(&T) -> String) -> Votes {
         let group = &self.groups[call.to().index()];
         let numbers = |parties: &[PartyId]| parties.iter().map(|party| party.number()).collect();
-        let words = |(party, body): &(PartyId, bytes::Bytes)| {
-            let words =
-                call.read(body).map_or_else(|refusal| refusal.message, |value| said(&value));
+        let words = |(party, body): &(PartyId, Option<bytes::Bytes>)| {
+            let words = match body.as_ref().map(|body| call.read(body)) {
+                Some(Ok(value)) => said(&value),
+                Some(Err(refusal)) => refusal.message,
+                None => "something else".to_owned(),
+            };
             (party.number(), words)
         };
         let lying = |(at, kind): &(Replica, FaultKind)| at.group == group.name && kind.lies();

@@ -64,6 +64,11 @@ impl<C: Cluster> Shell<C> {
         &self.cluster
     }
 
+    /// The cluster behind it, to stop it.
+    pub(crate) fn into_cluster(self) -> C {
+        self.cluster
+    }
+
     /// Who speaks.
     pub(crate) fn client(&self) -> &str {
         &self.client

@@ -56,8 +56,13 @@ impl Watch {
         self.places.insert(at, self.items.len() - 1);
     }
 
-    /// All items, the newest first, with what members hold against each other before them.
+    /// All items, the newest first, and after them what the cluster knows.
     pub(super) fn with(&self, accusations: Vec<Item>) -> Vec<Item> {
-        accusations.into_iter().chain(self.items.iter().rev().cloned()).collect()
+        let known = |own: &&Item| {
+            let same = |it: &Item| it.culprit == own.culprit && it.kind == own.kind;
+            !accusations.iter().any(same)
+        };
+        let own: Vec<_> = self.items.iter().rev().filter(known).cloned().collect();
+        own.into_iter().chain(accusations).collect()
     }
 }

@@ -1,0 +1,82 @@
+//! A folder of its own for each test, and the binary run in it.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+/// A folder that goes with the test.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// An empty one.
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// One with the sample configuration.
+    pub(crate) fn with_sample() -> Self {
+        let folder = Self::empty();
+        let sample = folder.maftia(["config", "init"]);
+        fs::write(folder.path("cluster.toml"), &sample.stdout).expect("a file");
+        folder
+    }
+
+    /// A file in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Replaces every `from` in a file, of which there must be one.
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(name)).expect("a file");
+        assert!(text.contains(from), "no `{from}` in {name}");
+        fs::write(self.path(name), text.replace(from, to)).expect("a file");
+    }
+
+    /// The binary, to be run here, without the environment of whoever runs the tests.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maftia"));
+        command.current_dir(self.0.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAFTIA_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub(crate) fn maftia<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Output {
+        self.command().args(words).output().expect("the binary runs")
+    }
+
+    /// Deals the keys.
+    pub(crate) fn deal(&self) -> Output {
+        self.maftia(["deal", "--config", "cluster.toml", "--out", "keys"])
+    }
+}
+
+/// The exit code.
+pub(crate) fn code(output: &Output) -> i32 {
+    output.status.code().expect("no signal")
+}
+
+/// What was said to programs.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What was said to people.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output as JSON, one object a line.
+pub(crate) fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    let text = stdout(output);
+    let json =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    text.lines().map(json).collect()
+}
