@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | first candidate -> 0 | `n - f` proposals without its own | more may never come; whoever has it says 1 at once |
 //! | proposals -> commit vector | `n - f` proposals | more may never come |
-//! | commit vectors -> coin | `n - f` vectors | then enough candidates can no longer be denied, see below |
+//! | commit vectors -> coin | `n - f` vectors, after the own one is said | then enough candidates can no longer be denied, see below; and this party's no never denies its own vector |
 //! | votes -> turn | `n - f` proper votes | they meet the `f + 1` who committed to a good candidate |
 //!
 //! # Properties

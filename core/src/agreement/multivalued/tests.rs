@@ -220,6 +220,30 @@ fn a_yes_without_its_closing_does_not_count() {
 }
 
 #[test]
+fn nobody_votes_before_it_has_committed() {
+    let world = Shuttle::<Array>::new(4, 1, spec(0));
+    let seat = &world.seats[0];
+    let mut array = Array::new(seat, spec(0));
+    let mut asks = |heard: Heard| {
+        let mut fx = Effects::new(seat);
+        array.step(Event::Heard(heard), &mut fx);
+        let order = |effect: &_| matches!(effect, crate::effects::Effect::Ask(Ask::Order));
+        fx.list().iter().any(order)
+    };
+    let closing = |payload: Bytes| {
+        consistent::Output::Delivered(Closing { payload, certificate: Certificate(Bytes::new()) })
+    };
+    asks(Heard::Vote(Turn::FIRST, validated::Output::Decided(None)));
+    let vector = order::encode(&[p(1), p(2), p(3)].into(), 4);
+    for party in 1..4 {
+        assert!(!asks(Heard::Commit(p(party), closing(vector.clone()))), "others' vectors only");
+    }
+    assert!(!asks(Heard::Proposal(p(1), closing(value(1)))));
+    assert!(!asks(Heard::Proposal(p(2), closing(value(2)))));
+    assert!(asks(Heard::Proposal(p(3), closing(value(3)))), "commits, then asks for the order");
+}
+
+#[test]
 fn votes_of_turns_that_cannot_be_are_not_admitted() {
     let seat = &Shuttle::<Array>::new(4, 1, spec(0)).seats[0];
     let judge = |turn: u64| {

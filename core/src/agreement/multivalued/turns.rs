@@ -27,6 +27,7 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
         let vector = order::encode(&members, fx.seat().thresholds().n());
         let spec = commit_of(fx.seat().me(), fx.seat().thresholds().n());
         fx.ask(Ask::Commit { spec, input: Some(consistent::Input::Broadcast(vector)) });
+        self.try_toss(fx);
     }
 
     pub(super) fn on_commit(
@@ -40,11 +41,18 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
             return fx.accuse(from, Fault::Improper("commit vector of too few members".into()));
         };
         self.commits.entry(from).or_insert(members);
-        if self.commits.len() >= fx.seat().thresholds().available() && !self.tossed {
+        self.try_toss(fx);
+        self.try_turn(fx);
+    }
+
+    /// Asks for the order when enough vectors are fixed, this party's own among them or on its way: a
+    /// no that came before the own vector would be called improper if the proposal came in between.
+    fn try_toss(&mut self, fx: &mut Effects<'_, Self>) {
+        let enough = self.commits.len() >= fx.seat().thresholds().available();
+        if enough && self.committed && !self.tossed {
             self.tossed = true;
             fx.ask(Ask::Order);
         }
-        self.try_turn(fx);
     }
 
     /// V4: the order is known, so voting begins.
