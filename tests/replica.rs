@@ -3,6 +3,8 @@
 //! *Total order*: correct replicas at the same slot are equal. *Integrity*: a request takes effect
 //! once, in its client's order, and nothing else does. *Liveness*: every request is answered.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected shall fall")]
+
 use bytes::Bytes;
 use maftia_core::{
     fault::Fault,
