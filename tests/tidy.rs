@@ -165,7 +165,8 @@ fn functions(source: &Source) -> Vec<(String, usize)> {
         if !words.contains(&"fn") || body.starts_with("//") || !body.contains('(') {
             continue;
         }
-        let opens = |line: &&str| line.ends_with('{') || line.ends_with('}') || line.ends_with(';');
+        let opens =
+            |line: &&&str| line.ends_with('{') || line.ends_with('}') || line.ends_with(';');
         if lines[start..].iter().find(opens).is_some_and(|line| line.ends_with(';')) {
             continue;
         }
