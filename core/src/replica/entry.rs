@@ -159,7 +159,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         if self.told.is_some() {
             return;
         }
-        let open = |group: &GroupId| self.state.groups.unacked(*group) > 0;
+        let open = |group: &GroupId| self.lacking(*group, fx).next().is_some();
         let told: std::collections::BTreeMap<GroupId, u64> = self
             .state
             .groups
@@ -183,13 +183,25 @@ impl<S: Service, A: Stream> Replica<S, A> {
 
     /// Says again what `group` may lack, up to the statement with this number.
     pub(super) fn say_again(&mut self, group: GroupId, told: u64, fx: &mut Effects<'_, Self>) {
-        let Some(known) = fx.seat().directory.group(group) else { return };
-        let heard = self.hearing.acked(group, known.thresholds.one_correct());
-        let acked = heard.max(self.state.groups.acked(group));
-        let lacking = self.state.groups.outbox(group, acked).take(RESEND_MAX);
+        let lacking = self.lacking(group, fx).take(RESEND_MAX);
         for statement in lacking.filter(|statement| statement.number <= told) {
             fx.send_to(To::Group(group), Message::Statement(statement.clone()));
         }
+    }
+
+    /// What no correct member of `group` is known to have: neither did the group order that it has,
+    /// nor did enough of its members tell this one. An idle group orders no acknowledgements, so the
+    /// latter must count, or it would wake up for ever.
+    fn lacking<'a>(
+        &'a self,
+        group: GroupId,
+        fx: &Effects<'_, Self>,
+    ) -> impl Iterator<Item = &'a Statement> + use<'a, S, A> {
+        let needed = fx.seat().directory.group(group).map(|known| known.thresholds.one_correct());
+        needed.into_iter().flat_map(move |needed| {
+            let heard = self.hearing.acked(group, needed);
+            self.state.groups.outbox(group, heard.max(self.state.groups.acked(group)))
+        })
     }
 
     /// A member had a ballot ordered: fetches the requests in it that this member lacks, and lets go
