@@ -357,6 +357,15 @@ impl World {
         self.input_at(site.expect("the behaviour runs as many copies"), wire::encode(&input));
     }
 
+    /// An input of the user of one root, for owners with several roots of one type.
+    ///
+    /// # Panics
+    /// When another type of root stands there.
+    pub fn input_to<P: Protocol>(&mut self, root: Site, input: P::Input) {
+        assert!(self.sites::<P>(self.owner(root)).contains(&root), "no {} stands there", P::KIND);
+        self.input_at(root, wire::encode(&input));
+    }
+
     fn input_at(&mut self, to: Site, bytes: Bytes) {
         self.pool.send(Channel::User(to), Letter::Input { to, number: 0, bytes });
     }

@@ -359,9 +359,10 @@ impl World {
         let place = &self.places[site.0];
         let (owner, face) = (place.owner, place.face);
         let corrupted = self.fallen.contains_key(&owner);
-        let path = instance.below(&place.id);
-        let kind =
-            if corrupted { path.and_then(|path| place.tree.as_ref()?.kind_at(path)) } else { None };
+        let kind = place.tree.as_ref().filter(|_| corrupted).and_then(|tree| {
+            // What a root says to the roots of other groups is not below it, but of its kind.
+            instance.below(&place.id).map_or(Some(tree.kind()), |path| tree.kind_at(path))
+        });
         let group = place.tree.as_ref().map_or(instance.of().group, |tree| tree.seat().group.id);
         for to in self.addressees(owner, group, to) {
             let (instance, bytes) = (instance.clone(), frame.clone());

@@ -37,6 +37,15 @@ impl World {
         tree.outputs().downcast_ref::<Vec<P::Output>>().expect("found by its type")
     }
 
+    /// What one root put out so far, for owners with several roots of one type.
+    ///
+    /// # Panics
+    /// When another type of root stands there.
+    pub fn outputs_of<P: Protocol>(&self, root: Site) -> &[P::Output] {
+        let tree = self.tree(root).expect("roots are never over");
+        tree.outputs().downcast_ref::<Vec<P::Output>>().expect("a root of this type")
+    }
+
     /// The state of an owner's root of this type.
     ///
     /// # Panics
