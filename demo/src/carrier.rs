@@ -60,6 +60,7 @@ pub(crate) trait Carrier {
     /// Returns when nothing is in flight any more.
     async fn quiet(&self) -> Result<(), Failure>;
 
-    /// What replicas said since the last call.
-    fn echoes(&self) -> Vec<Echo>;
+    /// What replicas say that they did since the last call; in an `idle` console only who has fallen
+    /// silent or come back.
+    async fn echoes(&self, idle: bool) -> Vec<Echo>;
 }

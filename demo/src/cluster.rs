@@ -310,8 +310,9 @@ pub(crate) trait Cluster {
     /// Accounts that are worth completing.
     fn accounts(&self) -> Vec<Account>;
 
-    /// What replicas said since the last call, oldest first.
-    fn echoes(&self) -> Vec<Echo>;
+    /// What replicas say that they did since the last call. In an `idle` console it is only who has
+    /// fallen silent or come back: what else happens there is of no interest to its user.
+    async fn echoes(&self, idle: bool) -> Vec<Echo>;
 
     /// Fails unless `client` can speak here.
     async fn speak_as(&self, client: &str) -> Result<(), Failure>;

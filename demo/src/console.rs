@@ -27,7 +27,7 @@ mod complete;
 use complete::{Guide, Words};
 
 /// How often echoes are looked for while a person thinks.
-const LISTEN: Duration = Duration::from_millis(200);
+const LISTEN: Duration = Duration::from_secs(2);
 
 /// How many lines the history keeps.
 const HISTORY: usize = 2_000;
@@ -71,8 +71,7 @@ async fn converse<C: Cluster>(
             tokio::select! {
                 typed = keyboard.typed.recv() => break typed.unwrap_or(Typed::Left),
                 () = tokio::time::sleep(LISTEN) => {
-                    let echoes = player.shell.cluster().echoes();
-                    player.screen.echoes(&echoes)?;
+                    player.echo(true).await?;
                 }
             }
         };

@@ -245,8 +245,8 @@ impl<C: Carrier> Cluster for Live<C> {
         accounts.collect()
     }
 
-    fn echoes(&self) -> Vec<Echo> {
-        self.carrier.echoes()
+    async fn echoes(&self, idle: bool) -> Vec<Echo> {
+        self.carrier.echoes(idle).await
     }
 
     async fn speak_as(&self, client: &str) -> Result<(), Failure> {

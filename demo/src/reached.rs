@@ -57,6 +57,8 @@ pub(crate) struct Reached {
     keys: Option<PathBuf>,
     clients: RefCell<BTreeMap<String, Rc<Client>>>,
     faults: RefCell<BTreeMap<Replica, FaultKind>>,
+    /// How far each replica was, or that it did not answer, at the last look.
+    slots: RefCell<BTreeMap<Replica, Option<u64>>>,
     /// Who was healed from here: what was said against it before does not count any more.
     healed: RefCell<BTreeSet<Replica>>,
 }
@@ -70,6 +72,7 @@ impl Reached {
             keys,
             clients: RefCell::default(),
             faults: RefCell::default(),
+            slots: RefCell::default(),
             healed: RefCell::default(),
         }
     }
@@ -256,6 +259,12 @@ impl Carrier for Reached {
 
     async fn heal(&self, at: &Replica) -> Result<(), Failure> {
         let (group, party) = self.place(at)?;
+        let fault = self.faults.borrow().get(at).copied();
+        if fault == Some(FaultKind::CorruptState) {
+            // What it remembers is right: it makes its state anew from that.
+            let stopped = self.cluster.fault(group, party, Injected::Crash).await;
+            stopped.map_err(|error| not_set(at, &error))?;
+        }
         let healed = self.cluster.heal(group, party).await;
         healed.map_err(|error| not_set(at, &error))?;
         self.faults.borrow_mut().remove(at);
@@ -290,8 +299,8 @@ impl Carrier for Reached {
         Err(Failure::new(Code::Busy, "the cluster does not come to rest", help))
     }
 
-    fn echoes(&self) -> Vec<Echo> {
-        Vec::new()
+    async fn echoes(&self, idle: bool) -> Vec<Echo> {
+        self.news(idle).await
     }
 }
 

@@ -40,12 +40,18 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Transaction(it) => card(it),
         Report::Status { groups } => status(groups),
         Report::Locks { locks } => locks_table(locks),
-        Report::Injected { replica, kind, faulty, tolerates, reaches } => format!(
-            "{replica} is faulty now: {}. {} tolerates {tolerates}; this is fault {faulty}. \
-             Evidence against it can be {reaches}.\n",
-            kind.does(),
-            replica.group
-        ),
+        Report::Injected { replica, kind, faulty, tolerates, reaches } => {
+            let evidence = match *reaches {
+                "none" => "Nobody can tell it from a slow network".to_owned(),
+                class => format!("Evidence against it can be {class}"),
+            };
+            format!(
+                "{replica} is faulty now: {}. {} tolerates {tolerates}; this is fault {faulty}. \
+                 {evidence}.\n",
+                kind.does(),
+                replica.group
+            )
+        }
         Report::Healed { healed } if healed.is_empty() => "nothing was to be healed\n".to_owned(),
         Report::Healed { healed } => {
             healed.iter().fold(String::new(), |text, at| text + &format!("{at} is healed\n"))

@@ -89,7 +89,7 @@ pub(crate) enum Report {
         replica: Replica,
         /// In which way.
         kind: FaultKind,
-        /// The class of evidence that this can reach.
+        /// The class of evidence that this can reach, or `none`.
         reaches: &'static str,
         /// How many replicas of the group are faulty now.
         faulty: usize,

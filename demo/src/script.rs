@@ -65,9 +65,20 @@ impl<C: Cluster> Player<C> {
             Command::Tour => self.tour(text).await?,
             command => self.run(text, command).await,
         };
-        self.screen.echoes(&self.shell.cluster().echoes())?;
         self.write(line)?;
+        if !leaves {
+            self.echo(false).await?;
+        }
         Ok(if leaves { Next::Over } else { Next::More })
+    }
+
+    /// Shows what replicas say that they did.
+    pub(crate) async fn echo(&mut self, idle: bool) -> io::Result<()> {
+        if matches!(self.screen, Screen::Json) {
+            return Ok(());
+        }
+        let echoes = self.shell.cluster().echoes(idle).await;
+        self.screen.echoes(&echoes)
     }
 
     async fn run(&mut self, text: &str, command: Command) -> Line {
@@ -103,10 +114,10 @@ impl<C: Cluster> Player<C> {
             let Ok(Some(command)) = command::parse(line) else { continue };
             self.screen.say(&format!("> {line}\n"))?;
             let step = self.run(line, command).await;
-            self.screen.echoes(&self.shell.cluster().echoes())?;
             if !matches!(self.screen, Screen::Json) {
                 self.screen.line(&step)?;
             }
+            self.echo(false).await?;
             failure = failure.or_else(|| step.error.clone());
             steps.push(serde_json::to_value(&step).expect("a report has string keys only"));
         }

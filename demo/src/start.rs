@@ -11,6 +11,7 @@ use maftia_core::config::Config;
 
 use crate::{
     cli::{Console, Demo, Script},
+    cluster::Cluster as _,
     console,
     exit::{Exit, Stop},
     live::Live,
@@ -96,6 +97,10 @@ async fn sit_down(
     banner: &str,
 ) -> Result<Exit, Stop> {
     let shell = Shell::new(Live::new(reached), first);
+    if !script.json {
+        // What was before the first command is no news after it.
+        shell.cluster().echoes(true).await;
+    }
     let prompted = script.exec.is_none() && !script.json && std::io::stdin().is_terminal();
     if prompted {
         let (shell, exit) = console::interactive(shell, banner).await;

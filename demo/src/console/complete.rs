@@ -107,7 +107,14 @@ impl Completer for Guide {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let words = self.words.lock().expect("nobody panics with the words in hand");
-        Ok(words.complete(&line[..at]))
+        let (start, mut all) = words.complete(&line[..at]);
+        if let [only] = &mut all[..]
+            && !only.ends_with('/')
+        {
+            // The word is whole, the next one can begin.
+            only.push(' ');
+        }
+        Ok((start, all))
     }
 }
 

@@ -150,7 +150,7 @@ impl Carrier for Plain {
         Ok(())
     }
 
-    fn echoes(&self) -> Vec<Echo> {
+    async fn echoes(&self, _: bool) -> Vec<Echo> {
         Vec::new()
     }
 }

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, future::poll_fn, pin::Pin, task::Poll};
 
-use maftia_core::{fault::Class, id::PartyId};
+use maftia_core::{
+    fault::Class,
+    id::{GroupId, PartyId},
+};
 
 use super::{
-    Carrier, Condition, FaultKind, GroupConfig, GroupStatus, Item, Reached, Replica, ReplicaStatus,
-    State,
+    Carrier, Condition, Echo, FaultKind, GroupConfig, GroupStatus, Item, Reached, Replica,
+    ReplicaStatus, State,
 };
 
 /// A replica that is this many slots behind a correct one is called lagging. The slots of a healthy
@@ -103,6 +106,35 @@ impl Reached {
         suspects
     }
 
+    /// What replicas did since the last look, by their own word. A busy console does not wait for
+    /// those that did not answer then.
+    pub(super) async fn news(&self, idle: bool) -> Vec<Echo> {
+        let groups = self.config().groups().iter();
+        let replicas = groups.flat_map(|group| {
+            PartyId::all(group.thresholds.n()).map(move |party| (group.id, party))
+        });
+        let before = self.slots.borrow().clone();
+        let awake = |(group, party): &(GroupId, PartyId)| {
+            idle || before.get(&self.replica(*group, *party)) != Some(&None)
+        };
+        let asked: Vec<_> = replicas.filter(awake).collect();
+        let looks = asked.iter().map(|(group, party)| self.cluster.condition(*group, *party));
+        let conditions = all(looks.collect()).await;
+        let mut echoes = Vec::new();
+        for ((group, party), condition) in asked.into_iter().zip(conditions) {
+            let replica = self.replica(group, party);
+            let slot = match condition {
+                Condition::Answers(status) => Some(status.slot),
+                Condition::Silent | Condition::Stopped(_) => None,
+            };
+            let known = self.slots.borrow_mut().insert(replica.clone(), slot);
+            if let Some(text) = known.and_then(|before| change(before, slot, idle)) {
+                echoes.push(Echo { replica, text });
+            }
+        }
+        echoes
+    }
+
     /// How far the replicas are that answer and are not faulty, a list a group.
     pub(super) async fn progress(&self) -> Vec<Vec<(u64, bool)>> {
         let conditions = self.conditions().await;
@@ -111,6 +143,18 @@ impl Reached {
             _ => None,
         };
         conditions.iter().map(|(_, all)| all.iter().filter_map(one).collect()).collect()
+    }
+}
+
+/// What happened to a replica between two looks, if it is worth a word.
+fn change(before: Option<u64>, now: Option<u64>, idle: bool) -> Option<String> {
+    match (before, now) {
+        (Some(_), None) => Some("does not answer any more".to_owned()),
+        (None, Some(slot)) => Some(format!("answers again, at slot {slot}")),
+        (Some(before), Some(now)) if now > before && !idle => {
+            Some(format!("ordered {} more, is at slot {now}", now - before))
+        }
+        _ => None,
     }
 }
 
@@ -199,6 +243,16 @@ mod tests {
         assert!(is_level(&[vec![(3, false), (3, false)], vec![]]));
         assert!(!is_level(&[vec![(3, false), (4, false)]]));
         assert!(!is_level(&[vec![(3, false), (3, true)]]));
+    }
+
+    #[test]
+    fn only_what_matters_is_echoed() {
+        assert_eq!(change(Some(3), Some(5), false).unwrap(), "ordered 2 more, is at slot 5");
+        assert_eq!(change(Some(3), Some(5), true), None);
+        assert_eq!(change(Some(3), Some(3), false), None);
+        assert_eq!(change(Some(3), None, true).unwrap(), "does not answer any more");
+        assert_eq!(change(None, Some(9), true).unwrap(), "answers again, at slot 9");
+        assert_eq!(change(None, None, true), None);
     }
 
     #[tokio::test]

@@ -108,7 +108,7 @@ impl Cluster for Fake {
         self.accounts.borrow().keys().cloned().collect()
     }
 
-    fn echoes(&self) -> Vec<Echo> {
+    async fn echoes(&self, _: bool) -> Vec<Echo> {
         Vec::new()
     }
 
