@@ -74,6 +74,22 @@ pub(crate) enum Command {
     Quit,
 }
 
+impl Command {
+    /// Whether it makes replicas work, so that one wants to see what they did.
+    pub(crate) const fn is_work(&self) -> bool {
+        !matches!(
+            self,
+            Self::Help(_)
+                | Self::Tour
+                | Self::As(_)
+                | Self::Status(_)
+                | Self::Evidence(_)
+                | Self::WaitQuiet
+                | Self::Quit
+        )
+    }
+}
+
 /// Understands a line. `None` is a line without a command: empty, or only a comment.
 pub(crate) fn parse(line: &str) -> Result<Option<Command>, Failure> {
     let words = words::split(line)?;

@@ -11,9 +11,9 @@ use maftia_tss::{
     lock::{Mode, Row, Survey},
     refusal::Refusal,
     request::{Card, Ended, Summary, View},
-    resources::{Answer as Value, Operation},
+    resources::Operation,
     token::{Seed, Token},
-    transaction::{AbortReason, Key, Outcome, TxId},
+    transaction::{AbortReason, Key, Outcome},
 };
 
 use crate::{
@@ -25,10 +25,12 @@ use crate::{
     failure::{Code, Failure},
 };
 
+mod plain;
 mod refused;
 mod watch;
 
-use refused::{bad_token, bad_tx, refused};
+use plain::{account_of, change, fresh, group, number, said_progress, said_value, tx_id};
+use refused::{bad_token, refused};
 use watch::Watch;
 
 /// How often a vote is repeated because somebody joined meanwhile. Members and groups of a
@@ -409,58 +411,6 @@ impl<C: Carrier> Cluster for Live<C> {
     async fn quiet(&self) -> Result<(), Failure> {
         self.carrier.quiet().await
     }
-}
-
-fn group(group: &GroupConfig) -> Group {
-    let role = match group.service {
-        ServiceConfig::Transactions => Role::Transactions,
-        ServiceConfig::Accounts(_) => Role::Resources,
-    };
-    let (n, f) = (group.thresholds.n(), group.thresholds.f());
-    Group { name: group.name.to_string(), n, f, role }
-}
-
-fn account_of(group: &GroupConfig, key: &str) -> Account {
-    Account { group: group.name.to_string(), key: key.to_owned() }
-}
-
-fn tx_id(text: &str) -> Result<TxId, Failure> {
-    text.parse().map_err(|error| bad_tx(&error))
-}
-
-fn change(account: &Account, answer: &Value) -> Result<Change, Failure> {
-    let before = answer.before.as_deref().map(number).transpose()?;
-    Ok(Change { account: account.clone(), before, after: number(&answer.value)? })
-}
-
-fn number(text: &str) -> Result<i64, Failure> {
-    text.parse().map_err(|_| {
-        let message = format!("the group holds `{text}` there, which is no amount");
-        Failure::new(Code::BadAmount, message, "the group keeps texts; use one that keeps accounts")
-    })
-}
-
-fn said_value(answer: &Value) -> String {
-    answer.value.clone()
-}
-
-fn said_progress(progress: &Progress) -> String {
-    match progress {
-        Progress::Ended(ended) => ended.outcome.word(),
-        Progress::Waiting(_) => "waiting",
-        Progress::Stale(_) => "stale",
-    }
-    .to_owned()
-}
-
-/// 128 fresh secret bits.
-fn fresh() -> Result<[u8; 16], Failure> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(|error| {
-        let message = format!("the system gives no random bits: {error}");
-        Failure::new(Code::Io, message, "try again")
-    })?;
-    Ok(bits)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! [`console`] where commands come from; below the door, [`live`] makes transactions of requests and
 //! [`reached`] carries those to groups; [`cli`], [`start`], [`party`] and [`up`] start all of it.
 
+#![forbid(unsafe_code)]
+
 mod carrier;
 mod cli;
 mod cluster;

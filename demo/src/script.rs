@@ -60,13 +60,13 @@ impl<C: Cluster> Player<C> {
                 return Ok(Next::More);
             }
         };
-        let leaves = command == Command::Quit;
+        let (leaves, works) = (command == Command::Quit, command.is_work());
         let line = match command {
             Command::Tour => self.tour(text).await?,
             command => self.run(text, command).await,
         };
         self.write(line)?;
-        if !leaves {
+        if works {
             self.echo(false).await?;
         }
         Ok(if leaves { Next::Over } else { Next::More })
@@ -113,11 +113,14 @@ impl<C: Cluster> Player<C> {
             }
             let Ok(Some(command)) = command::parse(line) else { continue };
             self.screen.say(&format!("> {line}\n"))?;
+            let works = command.is_work();
             let step = self.run(line, command).await;
             if !matches!(self.screen, Screen::Json) {
                 self.screen.line(&step)?;
             }
-            self.echo(false).await?;
+            if works {
+                self.echo(false).await?;
+            }
             failure = failure.or_else(|| step.error.clone());
             steps.push(serde_json::to_value(&step).expect("a report has string keys only"));
         }

@@ -14,7 +14,7 @@ use maftia_tss::{
     lock::LockTable,
     manager::{ManagerSpec, TransactionManager},
     resource::{ResourceManager, ResourceSpec},
-    resources::Account as Accounts,
+    resources::{Account as Accounts, Answer as Value},
 };
 
 use super::*;
