@@ -185,7 +185,7 @@ fn equivocate(seat: Seat) -> Liar {
         match wire::decode(body) {
             Ok(atomic::Message::Queue { round, .. }) => {
                 let seat = Seat { id: instance.clone(), ..seat.clone() };
-                let lie = Batch::of([b"what the other half is not told"]);
+                let lie = Batch::of([wire::encode(&replica::Ballot::default())]);
                 Tamper::Replace(wire::encode(&atomic::Message::queue(&seat, round, lie)))
             }
             _ => Tamper::Pass,
