@@ -174,3 +174,70 @@ fn ahead_of(done: u32, count: u32) -> Standing {
     let next = count > done && count - done <= WINDOW;
     if next { Standing::Open } else { Standing::Ahead }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Digest;
+
+    fn client(number: usize) -> ClientId {
+        ClientId::of_key(&Digest::of("client", &number.to_le_bytes()))
+    }
+
+    /// Takes an empty request; how many took effect by it.
+    fn take(clients: &mut Clients, slot: u64, who: usize, session: u32, count: u32) -> usize {
+        let mut items = Vec::new();
+        let number = Number::new(session, count);
+        clients.take(Slot::new(slot), client(who), number, Bytes::new(), &mut items);
+        items.len()
+    }
+
+    #[test]
+    fn a_later_request_waits_for_its_predecessor_within_the_window() {
+        let mut clients = Clients::new(BTreeSet::new(), true);
+        assert_eq!(take(&mut clients, 0, 1, 1, 3), 0);
+        assert_eq!(take(&mut clients, 0, 1, 1, 2), 0);
+        assert_eq!(clients.standing(client(1), Number::new(1, 3)), Standing::Waiting);
+        assert_eq!(clients.standing(client(1), Number::new(1, WINDOW + 1)), Standing::Ahead);
+        assert_eq!(take(&mut clients, 0, 1, 1, 1), 3);
+        assert_eq!(take(&mut clients, 0, 1, 1, 2), 0, "once");
+        let number = Number::new(1, 2);
+        assert!(clients.answer(client(1), number, &Bytes::from_static(b"x")));
+        assert!(!clients.answer(client(1), number, &Bytes::from_static(b"y")), "answered once");
+        let kept = Standing::Done(Some(Bytes::from_static(b"x")));
+        assert_eq!(clients.standing(client(1), number), kept);
+        for count in 4..=WINDOW + 2 {
+            assert_eq!(take(&mut clients, 0, 1, 1, count), 1);
+        }
+        assert_eq!(clients.standing(client(1), number), Standing::Superseded);
+    }
+
+    #[test]
+    fn idle_strangers_go_first_and_their_old_requests_stay_dead() {
+        let mut clients = Clients::new([client(0)].into(), true);
+        assert_eq!(take(&mut clients, 0, 0, 1, 1), 1);
+        for who in 1..=OPEN_MAX + 5 {
+            assert_eq!(take(&mut clients, who as u64, who, 1, 1), 1);
+        }
+        assert_eq!(clients.len(), OPEN_MAX + 1);
+        let old = clients.standing(client(1), Number::new(1, 1));
+        assert_eq!(old, Standing::Superseded, "gone, but not forgotten");
+        assert_eq!(take(&mut clients, 9_999, 1, 2, 1), 1, "a later session begins anew");
+        let kept = clients.standing(client(0), Number::new(1, 1));
+        assert_eq!(kept, Standing::Done(None), "the configuration names it");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let mut clients = Clients::new(BTreeSet::new(), true);
+        let (mut items, body) = (Vec::new(), Bytes::from(vec![0; 1 << 20]));
+        let mut say = |count| {
+            let number = Number::new(1, count);
+            clients.take(Slot::new(0), client(1), number, body.clone(), &mut items)
+        };
+        assert!(say(2) && say(3));
+        assert!(!say(4), "there is no room to wait");
+        assert!(say(1) && say(4), "what need not wait needs no room");
+        assert_eq!(items.len(), 4);
+    }
+}

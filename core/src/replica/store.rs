@@ -135,3 +135,51 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::ClientId,
+        replica::{Number, Request},
+    };
+
+    fn body(who: u64, count: u32, size: usize) -> Body {
+        let client = ClientId::of_key(&Digest::of("client", &who.to_le_bytes()));
+        let (number, body) = (Number::new(1, count), vec![0; size].into());
+        Body::Request(Request { client, number, body, macs: Vec::new() })
+    }
+
+    #[test]
+    fn one_client_cannot_use_up_the_room_of_all() {
+        let mut store = Store::default();
+        let mut count = 0;
+        while store.has_room(&body(1, count, 1 << 20)) {
+            let body = body(1, count, 1 << 20);
+            store.keep(body.id(), body);
+            count += 1;
+        }
+        assert_eq!(count, 3, "four would be a little more than its share");
+        assert!(store.has_room(&body(2, 0, 1 << 20)));
+        let first = body(1, 0, 1 << 20).id();
+        store.forget(&first);
+        assert!(store.has_room(&body(1, 9, 1 << 20)), "the room is free again");
+    }
+
+    #[test]
+    fn what_took_effect_is_kept_for_others_within_bounds() {
+        let mut store = Store::default();
+        for count in 0..2 * DONE_MAX as u32 {
+            let body = body(1, count, 10);
+            let id = body.id();
+            store.keep(id, body);
+            store.finish(id, Slot::new(u64::from(count)));
+            store.finish(id, Slot::new(u64::from(count)));
+        }
+        assert_eq!((store.done.len(), store.open_bytes), (DONE_MAX, 0));
+        store.trim(Slot::new(2 * DONE_MAX as u64 - 1));
+        assert_eq!((store.bodies.len(), store.by_client.len()), (1, 0));
+        store.trim(Slot::new(u64::MAX));
+        assert_eq!(store.bytes(), 0);
+    }
+}
