@@ -171,7 +171,7 @@ pub(crate) fn audited(scene: &mut Scene) -> Result<(), Broken> {
             told.insert((group, name), answer.value);
         }
     }
-    scene.world.run();
+    scene.rest();
     let balances = balances(&scene.world)?.into_iter();
     let truth = balances.map(|(place, balance)| (place, balance.to_string())).collect();
     hold(told == truth, || format!("the auditor believes {told:?}, the truth is {truth:?}"))

@@ -29,7 +29,6 @@ use maftia_core::{
         property, same_in_any_placement,
     },
     stream::atomic::Atomic,
-    time::Span,
     wire::{decode, encode},
 };
 use maftia_tss::{
@@ -172,7 +171,7 @@ fn transactions_end_alike_everywhere_whatever_f_of_each_group_do() {
     property(24, |seed| {
         let mut scene = hostile(seed);
         scene.play();
-        scene.world.run();
+        scene.rest();
         check::replicas(&scene).unwrap();
         check::audited(&mut scene).unwrap();
         seen.extend(check::words(&scene));
@@ -198,7 +197,7 @@ fn calm(seed: u64, detached: &[Kind], restarts: u64) -> Run<(Key, i64)> {
         scene.enter(Plan { deal, party: 1, moves: vec![(from, to, amount)], ending });
         scene.play();
     }
-    scene.world.run();
+    scene.rest();
     check::replicas(&scene).unwrap();
     let world = &scene.world;
     let owners = NAMES[1..].iter().flat_map(|name| world.members(name));
@@ -249,7 +248,7 @@ fn a_manager_that_lies_as_a_whole_is_caught() {
         let moves = vec![((LEFT, "a"), (RIGHT, "a"), 30)];
         scene.enter(Plan { deal: 0, party: 1, moves, ending: Ending::Agrees });
         scene.play();
-        scene.world.run_for(Span::millis(60_000));
+        scene.rest();
         let found = check::money(&scene).unwrap_err();
         assert_eq!(found, "money: 370 of 400");
         let found = check::outcomes(&scene).unwrap_err();
