@@ -143,7 +143,7 @@ impl Party {
         if matches!(*self.state.borrow(), State::Stopped(_)) {
             return;
         }
-        tracing::error!(party = %self.owner.seen_from(None), "the party stops: {why}");
+        tracing::warn!(party = %self.owner.seen_from(None), "the party stops: {why}");
         self.state.send_replace(State::Stopped(why.into()));
         self.links.close();
         for lodger in std::mem::take(&mut *self.lodgers.borrow_mut()).into_values() {
