@@ -42,7 +42,7 @@ enum Order {
     Flush(mpsc::Sender<()>),
 }
 
-/// A log on disk. See the [module](self).
+/// A log on disk: segments of checked records, and one thread that writes and syncs them.
 #[derive(Debug)]
 pub struct Disk {
     folder: PathBuf,

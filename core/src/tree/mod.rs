@@ -1,7 +1,7 @@
 //! A root protocol and the descendants that live with it, run to quiescence on each piece of mail.
 //!
 //! The edge between a parent and an inline child is typed at both ends; between them, inside the
-//! tree's queue, a value is a [`Parcel`](interior::Parcel). A child that the host detaches has a
+//! tree's queue, a value is a parcel. A child that the host detaches has a
 //! tree of its own; the parent cannot tell.
 
 mod interior;
