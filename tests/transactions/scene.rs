@@ -180,8 +180,10 @@ impl Scene {
         }
     }
 
-    /// Until every lease has ended, and longer. A corrupted party may go on for ever.
+    /// Until every lease has ended, and longer. A corrupted party may go on for ever, and keep its
+    /// group at empty rounds, so letters take their time now.
     pub(crate) fn rest(&mut self) {
+        self.world.set_pace(2_000);
         self.world.run_for(Span::micros(4 * LEASE.as_micros()));
     }
 
