@@ -9,6 +9,7 @@ use bytes::Bytes;
 use maftia_actors::link::{Lab, Liar, Tamper};
 use maftia_core::{
     broadcast::consistent,
+    crypto::Digest,
     id::PartyId,
     path::{InstanceId, Role},
     replica,
@@ -174,18 +175,21 @@ fn replay() -> Liar {
     })
 }
 
-/// Two batches for one round of the stream, both rightly signed: one for each half of the group.
+/// Another batch for each other member in one round of the stream, all rightly signed: whichever is
+/// ordered, `f + 1` correct members were told otherwise.
 fn equivocate(seat: Seat) -> Liar {
     Box::new(move |to, instance, body| {
         let Owner::Party(group, party) = to else { return Tamper::Pass };
         let stream = instance.path().last().is_some_and(|segment| segment.role == Role::Stream);
-        if *group != seat.group.id || party.number() % 2 == 0 || !stream {
+        if *group != seat.group.id || party.number() == 0 || !stream {
             return Tamper::Pass;
         }
         match wire::decode(body) {
             Ok(atomic::Message::Queue { round, .. }) => {
                 let seat = Seat { id: instance.clone(), ..seat.clone() };
-                let lie = Batch::of([wire::encode(&replica::Ballot::default())]);
+                let withdrawn = vec![Digest::of("a lie", &party.number().to_le_bytes())];
+                let lie = replica::Ballot { withdrawn, ..replica::Ballot::default() };
+                let lie = Batch::of([wire::encode(&lie)]);
                 Tamper::Replace(wire::encode(&atomic::Message::queue(&seat, round, lie)))
             }
             _ => Tamper::Pass,
