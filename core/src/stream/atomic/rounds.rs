@@ -52,6 +52,19 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// A vector that is offered or decided holds signed announcements: whoever announced something
+    /// else to this party has signed two batches for one round.
+    fn accuse_liars(&self, entries: &[Entry], fx: &mut Effects<'_, Atomic>) {
+        for entry in entries {
+            if let Some(told) = self.announced.get(&entry.party)
+                && told.batch != entry.batch
+            {
+                let fault = Fault::Equivocated { first: told.batch, second: entry.batch };
+                fx.accuse(entry.party, fault);
+            }
+        }
+    }
+
     /// A round of which nothing is known.
     pub(super) fn new(first: PartyId) -> Self {
         let empty = Batch::default();
@@ -212,6 +225,7 @@ impl Atomic {
         match output {
             multivalued::Output::Offered { from, value } => {
                 if let Some(entries) = vector::decode(&value, fx.seat()) {
+                    open.accuse_liars(&entries, fx);
                     open.offers.insert(from, entries);
                 }
             }
@@ -219,6 +233,7 @@ impl Atomic {
                 if let Some(entries) = vector::decode(&value, fx.seat())
                     && open.decided.is_none()
                 {
+                    open.accuse_liars(&entries, fx);
                     open.decided = Some((Decision { from, vector: value }, entries));
                 }
             }
