@@ -25,6 +25,7 @@ use maftia_core::{
     replica::{self, Replica, Session, session},
     seat::{Directory, Owner, Seat},
     stream::atomic::Atomic,
+    wire,
 };
 use maftia_tss::{
     lock::LockManager,
@@ -143,8 +144,15 @@ impl Assembly {
         .await
     }
 
+    /// What all who talk to each other must have in common: the keys, and what services begin with.
+    /// A member that began with other amounts would differ from its group for ever.
     fn network_id(&self) -> Digest {
-        self.public.name()
+        let initial = |group: &GroupConfig| match &group.service {
+            ServiceConfig::Transactions => None,
+            ServiceConfig::Accounts(accounts) => Some(accounts.clone()),
+        };
+        let initial: Vec<_> = self.config.groups().iter().map(initial).collect();
+        Digest::of_parts("network", &[self.public.name().as_bytes(), &wire::encode(&initial)])
     }
 
     fn seat(&self, ring: &Keyring, group: &GroupConfig) -> Seat {

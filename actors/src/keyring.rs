@@ -43,6 +43,8 @@ pub struct KeyringError {
     pub path: PathBuf,
     /// What is wrong with it.
     pub problem: Problem,
+    /// Whether it is the configuration and not a file of keys.
+    configuration: bool,
 }
 
 /// What is wrong with a file.
@@ -68,6 +70,9 @@ pub enum Problem {
     /// Too long for what it should be.
     #[error("it is longer than {0} bytes")]
     TooLong(u64),
+    /// Bytes that are no text.
+    #[error("it is no text: some of its bytes are no UTF-8")]
+    NotText,
     /// It cannot be read or written.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -87,11 +92,27 @@ pub enum Problem {
 
 impl KeyringError {
     fn new(path: &Path, problem: impl Into<Problem>) -> Self {
-        Self { path: path.into(), problem: problem.into() }
+        Self { path: path.into(), problem: problem.into(), configuration: false }
+    }
+
+    fn of_configuration(path: &Path, problem: impl Into<Problem>) -> Self {
+        Self { configuration: true, ..Self::new(path, problem) }
     }
 
     /// What to do.
     pub fn help(&self) -> String {
+        if self.configuration { self.help_with_configuration() } else { self.help_with_keys() }
+    }
+
+    fn help_with_configuration(&self) -> String {
+        match &self.problem {
+            Problem::Config(_) => "`maftia config init` prints a complete sample".into(),
+            Problem::Io(_) => format!("`ls -l {}`", self.path.display()),
+            _ => "name a configuration with --config; `maftia config init` prints a sample".into(),
+        }
+    }
+
+    fn help_with_keys(&self) -> String {
         let path = self.path.display();
         let deal = "`maftia deal --config CONFIG --out DIR` makes all keys anew";
         match &self.problem {
@@ -106,7 +127,7 @@ impl KeyringError {
             Problem::Key(KeyError::Closed) => {
                 "say `open = true` under [clients], or use a dealt key".into()
             }
-            Problem::Key(_) => format!("restore it from a copy; {deal}"),
+            Problem::Key(_) | Problem::NotText => format!("restore it from a copy; {deal}"),
             Problem::Config(_) => "`maftia config init` prints a complete sample".into(),
             Problem::Name(_) => "choose another name".into(),
             Problem::Exists => format!("use it, or `rm {path}` if nobody needs it"),
@@ -128,8 +149,8 @@ impl std::error::Error for KeyringError {}
 
 /// Reads a configuration.
 pub fn read_config(path: &Path) -> Result<Config, KeyringError> {
-    let wrong = |problem: Problem| KeyringError::new(path, problem);
-    let file = File::open(path).map_err(|error| wrong(opening(error)))?;
+    let wrong = |problem: Problem| KeyringError::of_configuration(path, problem);
+    let file = open(path, OFlags::empty()).map_err(wrong)?;
     let text = read(&file, CONFIG_MAX).map_err(wrong)?;
     Config::parse(&text).map_err(|error| wrong(error.into()))
 }
@@ -148,7 +169,7 @@ pub fn data_folder(config: &Config, config_path: &Path) -> PathBuf {
 pub fn load_public(config: &Config, folder: &Path) -> Result<Arc<PublicKeys>, KeyringError> {
     let path = folder.join(PUBLIC);
     let wrong = |problem: Problem| KeyringError::new(&path, problem);
-    let file = File::open(&path).map_err(|error| wrong(opening(error)))?;
+    let file = open(&path, OFlags::empty()).map_err(wrong)?;
     let text = read(&file, PUBLIC_MAX).map_err(wrong)?;
     PublicKeys::parse(config, &text).map(Arc::new).map_err(|error| wrong(error.into()))
 }
@@ -178,7 +199,11 @@ pub fn make_client(config: &Config, folder: &Path, name: &str) -> Result<Keyring
     let seed = fresh_seed().map_err(|error| wrong(error.into()))?;
     let text = deal::self_made(name, &SecretKey::from_seed(&seed));
     let part = path.with_extension("key.part");
-    write_new(&part, &text, 0o600).map_err(|error| wrong(error.into()))?;
+    write_new(&part, &text, 0o600).map_err(|error| {
+        // A part of a key is of no use, and there may be none.
+        let _ = std::fs::remove_file(&part);
+        wrong(error.into())
+    })?;
     // A link, unlike a renaming, refuses to replace what is there.
     let linked = std::fs::hard_link(&part, &path);
     std::fs::remove_file(&part).map_err(|error| wrong(error.into()))?;
@@ -212,12 +237,7 @@ fn client_file(folder: &Path, name: &str) -> Result<String, KeyringError> {
 
 /// The text of a secret file, after all checks on the open file.
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, Problem> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::LOOP) => return Err(Problem::NotPlain),
-        Err(error) => return Err(opening(error.into())),
-    };
+    let file = open(path, OFlags::NOFOLLOW)?;
     let about = file.metadata()?;
     let user = rustix::process::geteuid().as_raw();
     if !about.is_file() {
@@ -232,13 +252,26 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, Problem> {
     read(&file, KEY_MAX)
 }
 
+/// Opens a file for reading, without waiting for whoever writes into a pipe.
+fn open(path: &Path, more: OFlags) -> Result<File, Problem> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => Ok(File::from(file)),
+        Err(rustix::io::Errno::LOOP) => Err(Problem::NotPlain),
+        Err(error) => Err(opening(error.into())),
+    }
+}
+
 fn read(file: &File, max: u64) -> Result<Zeroizing<String>, Problem> {
     if !file.metadata()?.is_file() {
         return Err(Problem::NotPlain);
     }
     let room = file.metadata()?.len().min(max) as usize + 1;
     let mut text = Zeroizing::new(String::with_capacity(room));
-    file.take(max + 1).read_to_string(&mut text)?;
+    file.take(max + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Problem::NotText,
+        _ => Problem::Io(error),
+    })?;
     if text.len() as u64 > max { Err(Problem::TooLong(max)) } else { Ok(text) }
 }
 

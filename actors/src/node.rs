@@ -135,7 +135,7 @@ impl<P: Protocol> Node<P> {
     /// Starts a party. Needs a running actix system.
     pub async fn start(plan: Plan<P>) -> Result<Self, NodeError> {
         let owner = plan.seat.owner;
-        let (log, recovered) = open_log(&plan.durability, owner)?;
+        let (log, recovered) = open_log(&plan)?;
         let arbiter = Arbiter::new();
         let (ready, started) = oneshot::channel();
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -215,14 +215,18 @@ impl<P: Protocol> Node<P> {
     }
 }
 
-fn open_log(durability: &Durability, owner: Owner) -> Result<(Box<dyn Log>, Recovered), LogError> {
-    Ok(match durability {
+/// Opens the log of a party. What it said under other keys, or to whom the configuration did not
+/// name, is not for it to go on from.
+fn open_log<P: Protocol>(plan: &Plan<P>) -> Result<(Box<dyn Log>, Recovered), LogError> {
+    Ok(match &plan.durability {
         Durability::Memory(store) => {
             let (log, recovered) = store.open();
             (Box::new(log), recovered)
         }
         Durability::Disk { folder, sync } => {
-            let (log, recovered) = Disk::open(folder, &owner.seen_from(None).to_string(), *sync)?;
+            let owner = plan.seat.owner.seen_from(None);
+            let name = format!("{owner} of network {}", plan.network_id);
+            let (log, recovered) = Disk::open(folder, &name, *sync)?;
             (Box::new(log), recovered)
         }
     })

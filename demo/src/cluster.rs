@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use crate::failure::{Code, Failure};
+use crate::{
+    command::words::printable,
+    failure::{Code, Failure},
+};
 
 pub(crate) mod kind;
 
@@ -39,7 +42,7 @@ impl FromStr for Replica {
             }
             _ => Err(Failure::new(
                 Code::UnknownReplica,
-                format!("`{text}` names no replica"),
+                format!("`{}` names no replica", printable(text)),
                 "write the group and the place in it, as in left[2]",
             )),
         }
@@ -77,7 +80,7 @@ impl FromStr for Account {
             }
             _ => Err(Failure::new(
                 Code::UnknownAccount,
-                format!("`{text}` names no account"),
+                format!("`{}` names no account", printable(text)),
                 "write the group and the key, as in left/alice",
             )),
         }

@@ -57,6 +57,9 @@ impl Stop {
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            return Ok(());
+        }
         writeln!(f, "error: {}", self.message)?;
         if self.help.is_empty() { Ok(()) } else { writeln!(f, "  help: {}", self.help) }
     }
@@ -64,7 +67,10 @@ impl fmt::Display for Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        // A reader that has seen enough is no failure of ours, but there is nobody left to tell.
-        Self::new(Exit::Io, format!("cannot write: {error}"), "")
+        // A reader that has seen enough, as `head` has, is nothing to complain about.
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Io, "", "");
+        }
+        Self::new(Exit::Io, format!("cannot write: {error}"), "check where the output goes")
     }
 }

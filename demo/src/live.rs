@@ -30,7 +30,7 @@ mod refused;
 mod watch;
 
 use plain::{account_of, change, fresh, group, number, said_progress, said_value, tx_id};
-use refused::{bad_token, refused};
+use refused::{bad_token, no_account, refused};
 use watch::Watch;
 
 /// How often a vote is repeated because somebody joined meanwhile. Members and groups of a
@@ -287,7 +287,8 @@ impl<C: Carrier> Cluster for Live<C> {
         let tx = tx.map(tx_id).transpose()?;
         let (group, key) = self.place(account)?;
         let call = client::operate(group, tx, key, Operation::Read);
-        let Voted { value, votes } = self.ask(client, &call, said_value).await?;
+        let read = self.ask(client, &call, said_value).await;
+        let Voted { value, votes } = read.map_err(|error| no_account(error, [account]))?;
         Ok(Voted { value: number(&value.value)?, votes })
     }
 
@@ -323,7 +324,7 @@ impl<C: Carrier> Cluster for Live<C> {
         }
         let moved = match transfer.result() {
             Some(Ok(moved)) => moved,
-            Some(Err(refusal)) => return Err(self.refused(refusal)),
+            Some(Err(refusal)) => return Err(no_account(self.refused(refusal), [from, to])),
             None => unreachable!("a transfer without another call is over"),
         };
         let changes = vec![change(from, &moved.withdrawn)?, change(to, &moved.deposited)?];

@@ -7,6 +7,7 @@ use maftia::{
     member::Member,
 };
 use maftia_actors::{
+    log::LogError,
     node::{Frozen, NodeError},
     party::State,
 };
@@ -87,15 +88,30 @@ async fn let_go() {
     let _ = gone.await;
 }
 
+/// A party never begins anew where it has spoken before: it could say something else.
+const fn not_remembered(error: &LogError) -> (Exit, &'static str) {
+    match error {
+        LogError::InUse { .. } => (
+            Exit::Io,
+            "the same party runs already: stop that process, `fuser -v` the folder finds it",
+        ),
+        LogError::Foreign { .. } => (
+            Exit::Configuration,
+            "start it with the configuration and keys that it ran with; after a new deal, move the \
+             data folders of all parties away",
+        ),
+        LogError::Damaged { .. } => (Exit::Failed, "restore its data folder from a copy"),
+        LogError::Io { .. } => (Exit::Io, "check the data folder, its permissions and its room"),
+    }
+}
+
 fn not_started(name: &str, error: &NodeError) -> Stop {
     let (exit, help) = match error {
         NodeError::Tcp(_) => {
             (Exit::Io, "another process may have the port: `ss -ltnp` tells which")
         }
-        NodeError::Log(_) => (Exit::Io, "check the data folder and its permissions"),
-        NodeError::Start(_) => {
-            (Exit::Failed, "move its data folder away; it catches up from the others then")
-        }
+        NodeError::Log(error) => not_remembered(error),
+        NodeError::Start(_) => (Exit::Failed, "restore its data folder from a copy"),
         NodeError::Thread => (Exit::Failed, "see its log"),
     };
     Stop::new(exit, format!("{name} cannot start: {error}"), help)

@@ -4,10 +4,14 @@ use std::io::{self, Write};
 
 use crate::{
     cluster::Echo,
+    command::words::shown,
     failure::Failure,
     render,
     report::{Line, Report},
 };
+
+/// How much of a line is repeated where it failed: all that a person types, and no flood.
+const LINE_SHOWN: usize = 200;
 
 /// Who reads what a console writes.
 pub(crate) enum Screen {
@@ -41,7 +45,7 @@ impl Screen {
         if let Self::Prompt(print) = self {
             print(text)
         } else {
-            talk(&format!("{text}  in:   {command}\n"))
+            talk(&format!("{text}  in:   {}\n", shown(command, LINE_SHOWN)))
         }
     }
 

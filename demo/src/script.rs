@@ -25,6 +25,9 @@ const TOUR: &str = include_str!("../scripts/tour.maftia");
 /// The bytes of a line that are kept: above what the parser takes, so that it says what is wrong.
 const LINE_MAX: u64 = 128 * 1024;
 
+/// The bytes of one line that are read at all: above it somebody gave us a device or an image.
+const SKIPPED_MAX: u64 = 16 << 20;
+
 /// A console and its screen.
 pub(crate) struct Player<C> {
     pub(crate) shell: Shell<C>,
@@ -147,29 +150,39 @@ pub(crate) async fn play<C: Cluster>(
     mut lines: mpsc::Receiver<io::Result<String>>,
     stop: impl Future<Output = ()>,
 ) -> Result<Exit, Stop> {
+    let exit = play_on(player, &mut lines, stop).await;
+    // However a script ends, it leaves as `quit` does: what is open must not lock anything.
+    let _ = player.shell.run(Command::Quit).await;
+    exit
+}
+
+async fn play_on<C: Cluster>(
+    player: &mut Player<C>,
+    lines: &mut mpsc::Receiver<io::Result<String>>,
+    stop: impl Future<Output = ()>,
+) -> Result<Exit, Stop> {
     tokio::pin!(stop);
-    let exit = loop {
+    loop {
         let next = tokio::select! {
             next = lines.recv() => next,
-            () = &mut stop => break Exit::Interrupted,
+            () = &mut stop => return Ok(Exit::Interrupted),
         };
-        let Some(line) = next else { break player.exit() };
-        let line = line
-            .map_err(|error| Stop::new(Exit::Io, format!("cannot read commands: {error}"), ""))?;
+        let Some(line) = next else { return Ok(player.exit()) };
+        let line = line.map_err(|error| {
+            let message = format!("cannot read commands: {error}");
+            Stop::new(Exit::Io, message, "give a text with one command a line")
+        })?;
         let next = tokio::select! {
             next = player.line(&line) => next?,
             () = &mut stop => {
                 player.cancelled(&line)?;
-                break Exit::Interrupted;
+                return Ok(Exit::Interrupted);
             }
         };
         if next == Next::Over {
             return Ok(player.exit());
         }
-    };
-    // A script that ends leaves as `quit` does: what is open must not lock anything.
-    let _ = player.shell.run(Command::Quit).await;
-    Ok(exit)
+    }
 }
 
 /// The lines of a file, or of standard input for `-`.
@@ -178,6 +191,10 @@ pub(crate) fn lines(path: &Path) -> Result<mpsc::Receiver<io::Result<String>>, S
         return Ok(piped(io::stdin()));
     }
     let file = File::open(path).map_err(|error| Stop::file(path, "open the script", &error))?;
+    if file.metadata().is_ok_and(|about| about.is_dir()) {
+        let message = format!("{} is a folder, not a script", path.display());
+        return Err(Stop::new(Exit::Io, message, "name a file with one command a line"));
+    }
     Ok(piped(file))
 }
 
@@ -196,11 +213,34 @@ pub(crate) fn piped(from: impl Read + Send + 'static) -> mpsc::Receiver<io::Resu
     receiver
 }
 
-/// The next line; of an endless one only the beginning, the rest counts as the lines after it.
+/// The next line; of a long one only the beginning, for half a command must not run as another.
 fn next_line(from: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     let read = from.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+    if read as u64 == LINE_MAX && !line.ends_with(b"\n") {
+        skip_line(from)?;
+    }
     Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
+}
+
+/// Reads on to the end of a line.
+fn skip_line(from: &mut impl BufRead) -> io::Result<()> {
+    let mut skipped = 0;
+    while skipped < SKIPPED_MAX {
+        let bytes = from.fill_buf()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let length = end.map_or(bytes.len(), |at| at + 1);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        from.consume(length);
+        if end.is_some() {
+            return Ok(());
+        }
+        skipped += length as u64;
+    }
+    let message = format!("a line has more than {SKIPPED_MAX} bytes: this is no script");
+    Err(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ fn check(path: &Path) -> Result<(), Stop> {
     let config = read(path)?;
     let parties: usize = config.groups().iter().map(|group| group.members.len()).sum();
     screen::data(&format!("{} is right: {parties} parties\n", path.display()))?;
+    for group in config.groups().iter().filter(|group| group.thresholds.f() == 0) {
+        screen::talk(&format!(
+            "note: group `{}` tolerates nothing: one member that lies or stops breaks its promise\n",
+            group.name
+        ))?;
+    }
     let folder = keyring::key_folder(&config, path);
     if folder.join(keyring::PUBLIC).exists() {
         keyring::load_public(&config, &folder).map_err(|error| stop(&error))?;

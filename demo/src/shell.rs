@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     cluster::{Account, Change, Cluster, Ending, FaultKind, Group, Replica, Role, Voted},
-    command::{Command, table::TABLE},
+    command::{Command, table::TABLE, words::printable},
     failure::{Code, Failure, meant},
     report::{Ended, HelpLine, Reading, Report, Tally},
 };
@@ -337,7 +337,11 @@ impl<C> Shell<C> {
             let names: Vec<_> = self.groups.iter().map(|group| group.name.as_str()).collect();
             let meant = meant(name, names.iter().copied());
             let help = format!("{meant}there are {}", names.join(", "));
-            Failure::new(Code::UnknownGroup, format!("there is no group `{name}`"), help)
+            Failure::new(
+                Code::UnknownGroup,
+                format!("there is no group `{}`", printable(name)),
+                help,
+            )
         })
     }
 

@@ -12,6 +12,7 @@ use maftia_core::config::Config;
 use crate::{
     cli::{Console, Demo, Script},
     cluster::Cluster as _,
+    command::words::printable,
     console,
     exit::{Exit, Stop},
     live::Live,
@@ -58,9 +59,10 @@ fn demo_config(first: &str) -> Result<Config, Stop> {
     let others = GUESTS.into_iter().filter(|name| *name != first);
     let names: Vec<_> = std::iter::once(first).chain(others).map(|it| format!("{it:?}")).collect();
     let sample = Config::sample().replace(r#"["you", "bob"]"#, &format!("[{}]", names.join(", ")));
-    Config::parse(&sample).map_err(|error| {
-        let message = format!("`{first}` cannot sit down: {error}");
-        Stop::new(Exit::Configuration, message, "choose a name of small letters with --as")
+    Config::parse(&sample).map_err(|_| {
+        let message = format!("`{}` is no name of a client", printable(first));
+        let help = "with --as, give 1 to 32 of a-z, 0-9, - and _, a letter first";
+        Stop::new(Exit::Configuration, message, help)
     })
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{Folder, code, stderr};
+use support::{Folder, code, dealt, stderr};
 
 /// How long anything here may take on a machine that is busy with other tests.
 const WITHIN: Duration = Duration::from_secs(90);
@@ -74,19 +74,6 @@ impl Drop for Talking {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A folder with keys and twelve free ports.
-fn dealt() -> Folder {
-    let folder = Folder::with_sample();
-    // All are held until all are chosen, so that they differ.
-    let held: Vec<_> = (0..12).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    for (listener, (group, member)) in held.iter().zip((0..12).map(|at| (at / 4, at % 4))) {
-        let port = listener.local_addr().unwrap().to_string();
-        folder.edit("cluster.toml", &format!("127.0.0.1:74{group}{member}"), &port);
-    }
-    assert_eq!(code(&folder.deal()), 0);
-    folder
 }
 
 /// Starts every party; gives `up` and the process number of each party.

@@ -64,7 +64,7 @@ codes! {
     /// It is not a name of a key.
     BadKey = "bad_key", "name it GROUP/KEY, where KEY has visible characters without `/`";
     /// It is not an amount.
-    BadAmount = "bad_amount", "give a whole number above 0";
+    BadAmount = "bad_amount", "an amount is a whole number above 0, a balance one that is not below 0";
     /// The account holds less.
     InsufficientFunds = "insufficient_funds", "transfer less, or fill the account first";
     /// The sum is out of range.

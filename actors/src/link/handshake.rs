@@ -85,7 +85,9 @@ pub enum Refusal {
     #[error("was meant for somebody else: check the addresses in the configuration")]
     Addressee,
     /// The configurations differ.
-    #[error("has another configuration: deal again, or use the same public.toml everywhere")]
+    #[error(
+        "has another configuration or other keys: use the same file and public.toml everywhere, or deal again"
+    )]
     Configuration,
     /// The listener does not know the dialer.
     #[error("is not in the configuration, which is not open to unknown clients")]

@@ -71,7 +71,7 @@ pub enum LogError {
         /// Which folder.
         path: String,
     },
-    /// The log is another party's, or of another configuration or version.
+    /// The log is another party's, or of another configuration, deal or version.
     #[error("the log {path} was written by {found}, not by {expected}")]
     Foreign {
         /// Which file.

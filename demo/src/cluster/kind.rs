@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
-use crate::failure::{Code, Failure, meant};
+use crate::{
+    command::words::printable,
+    failure::{Code, Failure, meant},
+};
 
 /// A way to be faulty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +107,7 @@ impl FromStr for FaultKind {
             let meant = meant(text, names.iter().copied());
             Failure::new(
                 Code::UnknownFault,
-                format!("`{text}` is no fault"),
+                format!("`{}` is no fault", printable(text)),
                 format!("{meant}known are {}", names.join(", ")),
             )
         })

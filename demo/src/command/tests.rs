@@ -73,6 +73,8 @@ fn wrong_lines_say_what_where_and_what_to_do() {
         ("transfer left/alice right/bob 9223372036854775808", Code::BadAmount),
         ("begin --timeout soon", Code::BadDuration),
         ("begin --timeout 0s", Code::BadDuration),
+        ("begin --timeout 999us", Code::BadDuration),
+        ("begin --timeout 3601s", Code::BadDuration),
         ("begin --timeout", Code::BadArguments),
         ("begin --hurry", Code::BadArguments),
         ("begin now", Code::BadArguments),
@@ -99,6 +101,81 @@ fn wrong_lines_say_what_where_and_what_to_do() {
 fn strange_words_are_shown_without_their_control_characters() {
     let failure = parse("\u{1b}[2Jboom").unwrap_err();
     assert_eq!(failure.message, "there is no command `?[2Jboom`");
+}
+
+/// What people paste, scripts contain and attackers try, as one word each.
+const STRANGE: [&str; 22] = [
+    "-1",
+    "0",
+    "99999999999999999999999999999",
+    "1e9",
+    "0x10",
+    "NaN",
+    "left/alice",
+    "left/",
+    "/",
+    "left[2]",
+    "left[65536]",
+    "left[",
+    "]",
+    "../../etc/passwd",
+    "$token",
+    "--force",
+    "--timeout",
+    "--timeout=",
+    "a\0b",
+    "\u{1b}]0;title\u{7}",
+    "\u{202e}drow",
+    "((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((",
+];
+
+/// That a line is understood or refused in words that fit on a screen.
+fn is_judged(line: &str) {
+    let Err(failure) = parse(line) else { return };
+    let text = format!("{} {}", failure.message, failure.help);
+    assert!(!failure.message.is_empty() && !failure.help.is_empty(), "{line:?}: {failure:?}");
+    assert!(text.len() < 600 && !text.contains(char::is_control), "{line:?}: {failure:?}");
+}
+
+#[test]
+fn every_command_bears_every_strange_word() {
+    let long = "x".repeat(5_000);
+    for entry in TABLE {
+        for first in STRANGE.into_iter().chain([long.as_str()]) {
+            is_judged(&format!("{} {first}", entry.name));
+            for second in STRANGE {
+                is_judged(&format!("{} {first} {second}", entry.name));
+                is_judged(&format!("{} left/alice {first} {second} {first}", entry.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn random_lines_are_judged() {
+    let mut dice = 0x2545_f491_4f6c_dd1d_u64;
+    let mut roll = || {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice
+    };
+    for _ in 0..5_000 {
+        let bytes: Vec<u8> = (0..roll() % 80).map(|_| roll() as u8).collect();
+        let garbage = String::from_utf8_lossy(&bytes).into_owned();
+        let name = TABLE[roll() as usize % TABLE.len()].name;
+        is_judged(&garbage);
+        is_judged(&format!("{name} {garbage}"));
+        is_judged(&format!("{name} {}", garbage.replace(char::REPLACEMENT_CHARACTER, "/")));
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let line = String::from_utf8_lossy(b"abort \xff\xfe").into_owned();
+    let failure = parse(&line).unwrap_err();
+    assert_eq!(failure.code, Code::BadArguments);
+    assert!(failure.message.contains("no UTF-8"), "{}", failure.message);
 }
 
 #[test]

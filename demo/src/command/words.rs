@@ -1,6 +1,8 @@
 //! From a line to words, and from words to what a command takes.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
+
+use maftia_tss::limits::LEASE_MILLIS_MAX;
 
 use super::{
     Command,
@@ -11,10 +13,16 @@ use crate::failure::{Code, Failure, meant};
 /// The longest line that is read: far above any command, far below what could hurt.
 const LINE_MAX: usize = 64 * 1024;
 
+/// How long a transaction may live, in milliseconds.
+const LEASES: RangeInclusive<u128> = 1..=LEASE_MILLIS_MAX as u128;
+
 /// Splits a line at white space. Double quotes keep words together, `#` begins a comment.
 pub(crate) fn split(line: &str) -> Result<Vec<String>, Failure> {
+    if line.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(bad_arguments("some bytes of the line are no UTF-8", "write it in UTF-8"));
+    }
     if line.len() > LINE_MAX {
-        let message = format!("the line has {} bytes, at most {LINE_MAX} are read", line.len());
+        let message = format!("the line has more than the {LINE_MAX} bytes that are read");
         return Err(bad_arguments(message, "split it, or shorten it"));
     }
     let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
@@ -140,8 +148,12 @@ impl Given {
         let Some(text) = given.and_then(|(_, value)| value.as_deref()) else { return Ok(None) };
         let help = "write a number and a unit, as in 500ms, 30s or 2m";
         match humantime::parse_duration(text) {
-            Ok(span) if !span.is_zero() => Ok(Some(span)),
-            Ok(_) => Err(Failure::new(Code::BadDuration, "no time at all is too short", help)),
+            Ok(span) if LEASES.contains(&span.as_millis()) => Ok(Some(span)),
+            Ok(span) => {
+                let wrong = if span > Duration::from_secs(1) { "long" } else { "short" };
+                let message = format!("`{}` is too {wrong} for a transaction", printable(text));
+                Err(Failure::new(Code::BadDuration, message, "between 1ms and 1h is possible"))
+            }
             Err(error) => {
                 let message = format!("`{}` is not a span of time: {error}", printable(text));
                 Err(Failure::new(Code::BadDuration, message, help))
@@ -191,10 +203,14 @@ fn bad_arguments(message: impl Into<String>, help: impl Into<String>) -> Failure
 
 /// A word of the user as it can be shown: no control characters, not endless.
 pub(crate) fn printable(word: &str) -> String {
-    const SHOWN: usize = 60;
-    let mut shown: String =
-        word.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect();
-    if word.chars().nth(SHOWN).is_some() {
+    shown(word, 60)
+}
+
+/// At most so many letters of a text of the user, without control characters.
+pub(crate) fn shown(text: &str, most: usize) -> String {
+    let letters = text.chars().take(most);
+    let mut shown: String = letters.map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
         shown.push_str("..");
     }
     shown

@@ -4,7 +4,10 @@ use std::fmt::Display;
 
 use maftia_tss::refusal::{Code as Why, Refusal};
 
-use crate::failure::{Code, Failure};
+use crate::{
+    cluster::Account,
+    failure::{Code, Failure},
+};
 
 /// A refusal as a failure. `named` puts names of groups where the service has numbers.
 pub(super) fn refused(refusal: &Refusal, named: impl Fn(&str) -> String) -> Failure {
@@ -26,6 +29,16 @@ const fn code(why: Why) -> Code {
         Why::Malformed | Why::Committing | Why::Stale | Why::BadOperation | Why::Panicked => {
             Code::Refused
         }
+    }
+}
+
+/// Puts the group before the key of an account that is not there: the group itself does not know how
+/// it is called.
+pub(super) fn no_account<const N: usize>(failure: Failure, asked: [&Account; N]) -> Failure {
+    let missing = |account: &&Account| failure.message.ends_with(&format!(" {}", account.key));
+    match asked.into_iter().find(missing).filter(|_| failure.code == Code::UnknownAccount) {
+        Some(account) => Failure { message: format!("there is no account {account}"), ..failure },
+        None => failure,
     }
 }
 

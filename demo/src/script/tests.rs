@@ -56,8 +56,31 @@ async fn the_tour_runs_to_its_end() {
 }
 
 #[test]
-fn endless_lines_are_cut() {
+fn the_rest_of_a_long_line_is_no_command() {
+    let mut text = vec![b'x'; LINE_MAX as usize];
+    text.extend_from_slice(b"commit\nread left/alice\n");
+    let mut text = &text[..];
+    assert_eq!(next_line(&mut text).unwrap().unwrap().len() as u64, LINE_MAX);
+    assert_eq!(next_line(&mut text).unwrap().unwrap(), "read left/alice\n");
+    assert_eq!(next_line(&mut text).unwrap(), None);
+    let whole = [vec![b'x'; LINE_MAX as usize - 1], b"\nquit".to_vec()].concat();
+    let mut whole = &whole[..];
+    next_line(&mut whole).unwrap();
+    assert_eq!(next_line(&mut whole).unwrap().unwrap(), "quit");
+}
+
+#[test]
+fn endless_lines_end_the_script() {
     let mut endless = BufReader::new(io::repeat(b'x'));
-    let line = next_line(&mut endless).unwrap().unwrap();
-    assert_eq!(line.len() as u64, LINE_MAX);
+    let error = next_line(&mut endless).unwrap_err();
+    assert!(error.to_string().contains("this is no script"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_leaves_no_transaction_open() {
+    let gone = Screen::Prompt(Box::new(|_| Err(io::ErrorKind::BrokenPipe.into())));
+    let mut player = Player::new(Shell::new(Fake::bank(), "you"), gone);
+    let stop = play(&mut player, piped("begin\n".as_bytes()), pending()).await.unwrap_err();
+    assert_eq!((stop.exit, stop.to_string().as_str()), (Exit::Io, ""));
+    assert_eq!(player.shell.tx(), None);
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -56,6 +57,20 @@ impl Folder {
     pub(crate) fn deal(&self) -> Output {
         self.maftia(["deal", "--config", "cluster.toml", "--out", "keys"])
     }
+}
+
+/// A folder with keys and twelve free ports.
+pub(crate) fn dealt() -> Folder {
+    let folder = Folder::with_sample();
+    // All are held until all are chosen, so that they differ.
+    let held: Vec<_> =
+        (0..12).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    for (listener, (group, member)) in held.iter().zip((0..12).map(|at| (at / 4, at % 4))) {
+        let port = listener.local_addr().expect("a free port").to_string();
+        folder.edit("cluster.toml", &format!("127.0.0.1:74{group}{member}"), &port);
+    }
+    assert_eq!(code(&folder.deal()), 0);
+    folder
 }
 
 /// The exit code.
