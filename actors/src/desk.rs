@@ -9,6 +9,7 @@ use maftia_core::{
     fault::Fault,
     host::{Alarm, Detached, Host, Outside},
     id::Peer,
+    mail::Notice,
     path::InstanceId,
     protocol::{Kind, Protocol},
     time::Span,
@@ -28,6 +29,7 @@ pub(crate) enum Wish<P: Protocol> {
     Output(u64, P::Output),
     Ask(Asking<P>),
     Forward(Peer, InstanceId, Bytes),
+    Notify(InstanceId, Notice),
     Retire(InstanceId),
 }
 
@@ -76,6 +78,10 @@ impl<P: Protocol> Host<P> for Desk<'_, P> {
 
     fn forward(&mut self, from: Peer, instance: InstanceId, bytes: Bytes) {
         self.wishes.push(Wish::Forward(from, instance, bytes));
+    }
+
+    fn notify_detached(&mut self, child: &InstanceId, notice: Notice) {
+        self.wishes.push(Wish::Notify(child.clone(), notice));
     }
 
     fn retire_detached(&mut self, child: &InstanceId) {

@@ -71,13 +71,14 @@ impl<P: Protocol> Resident<P> {
         seat: Seat,
         spec: P::Spec,
         up: Up<P>,
+        keeps_said: bool,
     ) -> Result<(Rc<Self>, Address<P>), BadSnapshot> {
         let id = seat.id.clone();
         let saved = party.saved(&id);
         let mut desk = Desk::new(party.placement());
         let tree = match &saved {
             Some(bytes) => Tree::load(seat.clone(), bytes, &mut desk)?,
-            None => Tree::new(seat.clone(), spec.clone()),
+            None => newborn(&seat, &spec, keeps_said),
         };
         let resident = Rc::new(Self {
             party: Rc::clone(party),
@@ -153,6 +154,7 @@ impl<P: Protocol> Resident<P> {
                 Wish::Output(number, output) => (self.up)(number, output),
                 Wish::Ask(ask) => ask(self),
                 Wish::Forward(from, instance, bytes) => self.party.forward(from, instance, bytes),
+                Wish::Notify(child, notice) => self.party.notify(&child, notice),
                 Wish::Retire(child) => {
                     if let Some((_, segment)) = child.parent() {
                         self.children.borrow_mut().remove(&segment);
@@ -186,7 +188,8 @@ impl<P: Protocol> Resident<P> {
             let heard = heard(&at, output);
             party.post(&parent, Mail::Heard { from: at, number, heard });
         });
-        match Resident::open(&self.party, seat, spec, up) {
+        let keeps_said = P::REPEATS || self.tree.borrow().keeps_said();
+        match Resident::open(&self.party, seat, spec, up, keeps_said) {
             Ok((_, address)) => {
                 self.children.borrow_mut().insert(at, Box::new(address.clone()));
                 Some(address)
@@ -217,12 +220,13 @@ impl<P: Protocol> Resident<P> {
     fn rebuilt(&self) -> Result<Tree<P>, String> {
         let history = self.party.history(&self.seat.id).map_err(|error| error.to_string())?;
         let placement = self.party.placement();
+        let keeps_said = self.tree.borrow().keeps_said();
         let rebuild = || {
             let mut desk = Desk::new(placement);
             let mut tree = match &history.snapshot {
                 Some(bytes) => Tree::load(self.seat.clone(), bytes, &mut desk)
                     .map_err(|error| error.to_string())?,
-                None => Tree::new(self.seat.clone(), self.spec.clone()),
+                None => newborn(&self.seat, &self.spec, keeps_said),
             };
             for mail in &history.mail {
                 let mail = wire::decode_own(mail).map_err(|error| error.to_string())?;
@@ -263,6 +267,12 @@ impl<P: Protocol> Lodger for Resident<P> {
         self.tree.borrow().rouse(&mut desk);
         self.grant(0, desk.wishes);
     }
+}
+
+/// A tree without a history.
+fn newborn<P: Protocol>(seat: &Seat, spec: &P::Spec, keeps_said: bool) -> Tree<P> {
+    let tree = Tree::new(seat.clone(), spec.clone());
+    if keeps_said { tree.keeping_said() } else { tree }
 }
 
 /// What a panic said.

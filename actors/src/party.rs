@@ -18,7 +18,7 @@ use maftia_core::{
     fault::Fault,
     host::Alarm,
     id::{Epoch, GroupId, Peer},
-    mail::Mail,
+    mail::{Mail, Notice},
     path::InstanceId,
     protocol::Protocol,
     seat::{Directory, Owner},
@@ -322,9 +322,9 @@ impl Party {
     pub(crate) fn arrived<P: Protocol>(&self, at: &InstanceId, mail: &Mail<P>, link: bool) {
         let inside = match mail {
             Mail::Input { number, .. } => *number > 0,
-            Mail::Start | Mail::Heard { .. } => true,
+            Mail::Start | Mail::Heard { .. } | Mail::Notice(_) => true,
             Mail::Frame { .. } => !link,
-            Mail::Alarm(_) | Mail::Answer { .. } | Mail::Missed { .. } => false,
+            Mail::Alarm(_) | Mail::Answer { .. } => false,
         };
         let mut under_way = self.under_way.borrow_mut();
         if inside && let Some(count) = under_way.get_mut(at) {
@@ -338,6 +338,11 @@ impl Party {
     /// Hands a frame from a tree's lobby to the actor that it is for.
     pub(crate) fn forward(&self, from: Peer, instance: InstanceId, bytes: Bytes) {
         self.router.pass(self, from, instance, bytes);
+    }
+
+    /// Hands a notice to one of the actors.
+    pub(crate) fn notify(&self, instance: &InstanceId, notice: Notice) {
+        self.router.notify(self, instance, notice);
     }
 
     /// After each piece of mail: what is durable leaves, blocked links go on, and when the log has

@@ -4,7 +4,12 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use maftia_core::{id::Peer, mail::Mail, path::InstanceId, protocol::Protocol};
+use maftia_core::{
+    id::Peer,
+    mail::{Mail, Notice},
+    path::InstanceId,
+    protocol::Protocol,
+};
 
 use crate::{
     address::{Address, Undelivered},
@@ -18,6 +23,8 @@ trait Door: Send + Sync {
     fn enter(&self, from: Peer, origin: Origin, instance: &InstanceId, bytes: &Bytes) -> Routed;
     /// Hands on a frame that the party has taken already.
     fn pass(&self, party: &Party, from: Peer, instance: InstanceId, bytes: Bytes);
+    /// Hands on a notice.
+    fn notify(&self, party: &Party, notice: Notice);
 }
 
 impl<P: Protocol> Door for Address<P> {
@@ -33,6 +40,10 @@ impl<P: Protocol> Door for Address<P> {
 
     fn pass(&self, party: &Party, from: Peer, instance: InstanceId, bytes: Bytes) {
         party.post(self, Mail::Frame { from, instance, bytes });
+    }
+
+    fn notify(&self, party: &Party, notice: Notice) {
+        party.post(self, Mail::Notice(notice));
     }
 }
 
@@ -84,6 +95,14 @@ impl Router {
     pub(crate) fn pass(&self, party: &Party, from: Peer, instance: InstanceId, bytes: Bytes) {
         if let Some(door) = self.find(&instance) {
             door.pass(party, from, instance, bytes);
+        }
+    }
+
+    /// Hands a notice to the actor of this instance, unless it is over.
+    pub(crate) fn notify(&self, party: &Party, instance: &InstanceId, notice: Notice) {
+        let door = self.0.get(instance).map(|door| Arc::clone(&door));
+        if let Some(door) = door {
+            door.notify(party, notice);
         }
     }
 

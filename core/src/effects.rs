@@ -51,6 +51,13 @@ pub enum Effect<P: Protocol> {
     Ask(P::Ask),
     /// This child, and all below it, is over.
     Retire(Segment),
+    /// Has this child, and all below it, say again to a member what it said to it.
+    Repeat {
+        /// The child.
+        child: Segment,
+        /// The member.
+        to: PartyId,
+    },
     /// Wants to be woken, unless disarmed. Arming again replaces the alarm.
     Arm {
         /// Why.
@@ -116,6 +123,12 @@ impl<'a, P: Protocol> Effects<'a, P> {
     /// Ends a child and all below it.
     pub fn retire(&mut self, child: Segment) {
         self.list.push(Effect::Retire(child));
+    }
+
+    /// Has a child, and all below it, say again what it said to `to` or to everyone. Nothing happens
+    /// unless the protocol [repeats](crate::protocol::Protocol::REPEATS).
+    pub fn repeat(&mut self, child: Segment, to: PartyId) {
+        self.list.push(Effect::Repeat { child, to });
     }
 
     /// Sets an alarm.

@@ -8,6 +8,7 @@ use crate::{
     effects::{Lane, To},
     fault::Fault,
     id::Peer,
+    mail::Notice,
     path::{InstanceId, Segment},
     protocol::{Kind, Protocol},
     seat::Seat,
@@ -74,6 +75,11 @@ pub trait Host<P: Protocol>: Outside {
     /// Hands on a frame that waited in the lobby for a child that now lives elsewhere.
     fn forward(&mut self, _from: Peer, _instance: InstanceId, _bytes: Bytes) {
         unreachable!("a host that detaches nothing has nowhere to forward to")
+    }
+
+    /// Hands a notice on to a detached child.
+    fn notify_detached(&mut self, _child: &InstanceId, _notice: Notice) {
+        unreachable!("a host that detaches nothing notifies nothing")
     }
 
     /// Ends a detached child and all below it.

@@ -81,7 +81,8 @@ impl Lobby {
     }
 
     /// Notes that `from` talks about the child `number` of a role, which is above the window.
-    /// Returns the number that one correct member has reached, when that is news.
+    /// Returns whether it did not talk of one as high before, and the number that one correct member
+    /// has reached, when that is news.
     pub fn beyond(
         &mut self,
         parent: &[crate::path::Segment],
@@ -89,17 +90,18 @@ impl Lobby {
         from: PartyId,
         number: u64,
         one_correct: usize,
-    ) -> Option<u64> {
+    ) -> (bool, Option<u64>) {
         let above = self.above.entry((parent.into(), role)).or_default();
-        let highest = above.highest.entry(from).or_default();
-        *highest = number.max(*highest);
+        let highest = above.highest.get(&from).copied();
+        if highest.is_some_and(|highest| highest >= number) {
+            return (false, None);
+        }
+        above.highest.insert(from, number);
         let mut numbers: Vec<u64> = above.highest.values().copied().collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
-        let reached = *numbers.get(one_correct - 1)?;
-        (reached > above.told).then(|| {
-            above.told = reached;
-            reached
-        })
+        let reached = numbers.get(one_correct - 1).copied().filter(|number| *number > above.told);
+        above.told = reached.unwrap_or(above.told);
+        (true, reached)
     }
 
     /// How many frames wait.
@@ -151,9 +153,9 @@ mod tests {
         let mut lobby = Lobby::default();
         let mut beyond =
             |party, number| lobby.beyond(&[], Role::Round, PartyId::new(party), number, 2);
-        assert_eq!(beyond(0, 1_000_000), None);
-        assert_eq!(beyond(1, 20), Some(20));
-        assert_eq!(beyond(1, 20), None, "told already");
-        assert_eq!(beyond(2, 30), Some(30));
+        assert_eq!(beyond(0, 1_000_000), (true, None));
+        assert_eq!(beyond(1, 20), (true, Some(20)));
+        assert_eq!(beyond(1, 20), (false, None), "told already");
+        assert_eq!(beyond(2, 30), (true, Some(30)));
     }
 }

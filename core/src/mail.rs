@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     crypto::Answer,
     host::Alarm,
-    id::Peer,
+    id::{PartyId, Peer},
     path::{InstanceId, Segment},
     protocol::Protocol,
 };
@@ -52,9 +52,22 @@ pub enum Mail<P: Protocol> {
         /// What came out.
         answer: Answer,
     },
+    /// The links, or the parent, have a notice for the whole tree.
+    Notice(Notice),
+}
+
+/// What is for every instance of a tree and of the detached trees below it. It may come twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
     /// Frames of this peer are lost for good.
     Missed {
         /// Whose frames.
         from: Peer,
+    },
+    /// What the tree said to this member, as far as it is [kept](crate::protocol::Protocol::REPEATS),
+    /// is to be said again.
+    Repeat {
+        /// The member.
+        to: PartyId,
     },
 }

@@ -8,7 +8,7 @@ use crate::{
     children::Children,
     effects::{Effects, Lane},
     fault::Fault,
-    id::Peer,
+    id::{PartyId, Peer},
     path::{Role, Segment},
     seat::Seat,
 };
@@ -72,6 +72,10 @@ pub trait Protocol: Data {
     type Ask: Data;
     /// What its children tell it, a variant a role.
     type Heard: Data;
+    /// Whether what its children say is kept until they are over, so that
+    /// [`Effects::repeat`](crate::effects::Effects::repeat) can say it again. For children that say
+    /// little and whose frames may be lost.
+    const REPEATS: bool = false;
 
     /// The state at birth.
     fn new(seat: &Seat, spec: Self::Spec) -> Self;
@@ -138,6 +142,14 @@ pub enum Event<P: Protocol> {
         role: Role,
         /// A number that at least one correct member has reached.
         number: u64,
+    },
+    /// A frame of this member for a child above the window was dropped, and the number is higher than
+    /// those of which this was said before.
+    Dropped {
+        /// Whose frame.
+        from: PartyId,
+        /// For which child.
+        child: Segment,
     },
     /// Frames of this peer are lost for good: its backlog for us overflowed while we were away.
     Missed {

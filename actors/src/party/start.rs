@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use maftia_core::{
-    mail::Mail,
+    mail::{Mail, Notice},
     path::InstanceId,
     protocol::Protocol,
     seat::{Owner, Seat},
@@ -137,7 +137,7 @@ impl Party {
             accusations: RefCell::new(Accusations::default()),
         });
         let id = seat.id.clone();
-        let (resident, root) = Resident::open(&party, seat, spec, party.telling(outputs))
+        let (resident, root) = Resident::open(&party, seat, spec, party.telling(outputs), false)
             .map_err(|error| StartError::Snapshot(id, error))?;
         party.replay(recovered.records)?;
         party.wake();
@@ -262,7 +262,7 @@ impl<P: Protocol> Receive for Reception<P> {
         let routed = match what {
             What::Missed => {
                 party.outbox.borrow_mut().taken_mut().skip(*from, *lane, *number);
-                self.root.post(Mail::Missed { from: peer });
+                party.post(&self.root, Mail::Notice(Notice::Missed { from: peer }));
                 Routed::Over
             }
             What::Frame { .. } if party.outbox.borrow().taken().has(origin) => Routed::Over,

@@ -249,7 +249,7 @@ impl Protocol for Binary {
             Event::Heard(Heard::Coin(round, coin)) => self.on_coin(round, coin, fx), // A5
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
             // Whoever is above the window needs nothing from here: see the page.
-            Event::Start | Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
             Event::Timer(never) => match never {},
         }
     }

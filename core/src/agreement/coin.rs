@@ -140,7 +140,7 @@ impl Protocol for Coin {
             }
             Event::Heard(Heard::Combined(result)) => self.on_combined(result, fx),
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
-            Event::Start | Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
             Event::Timer(never) => match never {},
         }
     }

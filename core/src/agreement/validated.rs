@@ -147,7 +147,7 @@ impl<Q: Predicate> Protocol for Validated<Q> {
             },
             Event::Heard(Heard::Decided(value)) => self.on_decided(value, fx), // V3
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
-            Event::Start | Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
             Event::Timer(never) => match never {},
         }
     }

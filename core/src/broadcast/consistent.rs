@@ -187,7 +187,7 @@ impl Protocol for Consistent {
                 }
             },
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
-            Event::Start | Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
             Event::Heard(never) | Event::Timer(never) => match never {},
         }
     }

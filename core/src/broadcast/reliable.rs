@@ -156,7 +156,7 @@ impl Protocol for Reliable {
                 Message::Answer(payload) => self.on_answer(from, payload, fx),
             },
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
-            Event::Start | Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
             Event::Heard(never) | Event::Timer(never) => match never {},
         }
     }

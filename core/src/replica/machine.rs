@@ -188,7 +188,7 @@ impl<S: Service, A: Stream> Protocol for Replica<S, A> {
             Event::Heard(Heard::Stream(output)) => self.on_stream(output, fx),
             Event::Heard(Heard::Helper(answer)) => self.on_answer(answer, fx),
             Event::Timer(timer) => self.on_timer(timer, fx),
-            Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
         }
         while self.advance(fx) {}
         self.try_submit(fx);

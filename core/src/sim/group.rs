@@ -84,6 +84,13 @@ impl<P: Protocol> Group<P> {
         self
     }
 
+    /// Lets links between correct parties lose what is on them, so many times, and tell.
+    #[must_use]
+    pub fn losses(mut self, losses: u64) -> Self {
+        self.world.set_losses(losses);
+        self
+    }
+
     /// Breaks the order of links.
     #[must_use]
     pub fn unordered(mut self) -> Self {

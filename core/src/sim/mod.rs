@@ -41,7 +41,8 @@
 //!    panic.
 //! 6. Then ask the [`oracle`]s. After `run()`, [`oracle::live`] is liveness: whatever was going to
 //!    happen has happened.
-//! 7. `restarts(k)` restarts correct parties from snapshots; `journals()` and
+//! 7. `restarts(k)` restarts correct parties from snapshots; `losses(k)` lets links between them lose
+//!    what is on them, and tells the addressee so; `journals()` and
 //!    [`oracle::repeats_itself`] check that a party that takes its mail again says the same.
 //!    `detach([Binary::KIND])` gives children trees of their own, as actors have them.
 //! 8. Small worlds are searched completely: [`explore()`].

@@ -13,6 +13,7 @@ use crate::{
     effects::Lane,
     host::Alarm,
     id::Peer,
+    mail::Notice,
     path::{InstanceId, Segment},
     protocol::Protocol,
     seat::Owner,
@@ -67,6 +68,13 @@ pub enum Letter {
         instance: InstanceId,
         /// The message, encoded.
         bytes: Bytes,
+    },
+    /// A notice for a tree.
+    Notice {
+        /// The tree.
+        to: Site,
+        /// What it is to know.
+        notice: Notice,
     },
     /// The end of a detached child.
     Retired {

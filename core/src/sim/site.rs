@@ -15,7 +15,7 @@ use crate::{
     fault::Fault,
     host::{Alarm, Detached, Host, Outside},
     id::Peer,
-    mail::Mail,
+    mail::{Mail, Notice},
     path::{InstanceId, Path, Segment},
     protocol::{Kind, Protocol},
     seat::Seat,
@@ -33,6 +33,7 @@ pub(super) enum Post {
     Frame { from: Peer, instance: InstanceId, bytes: Bytes },
     Alarm(Alarm),
     Answer { job: InstanceId, answer: Answer },
+    Notice(Notice),
 }
 
 /// One thing that a tree caused.
@@ -70,6 +71,7 @@ pub(super) enum Deed {
         instance: InstanceId,
         bytes: Bytes,
     },
+    Notified(InstanceId, Notice),
     Retired(InstanceId),
 }
 
@@ -145,6 +147,11 @@ impl<P: Protocol> Rooted<P> {
     pub(super) fn new(seat: Seat, spec: P::Spec) -> Self {
         Self { tree: Tree::new(seat, spec.clone()), spec, outputs: Vec::new(), way: None }
     }
+
+    /// One whose parent may want it to say again what it said.
+    fn keeping_said(self) -> Self {
+        Self { tree: self.tree.keeping_said(), ..self }
+    }
 }
 
 impl<P: Protocol> AnyTree for Rooted<P> {
@@ -177,9 +184,11 @@ impl<P: Protocol> AnyTree for Rooted<P> {
             Post::Frame { from, instance, bytes } => Mail::Frame { from, instance, bytes },
             Post::Alarm(alarm) => Mail::Alarm(alarm),
             Post::Answer { job, answer } => Mail::Answer { job, answer },
+            Post::Notice(notice) => Mail::Notice(notice),
         };
-        let mut host = Port { desk, outputs: &mut self.outputs, way: self.way.as_ref() };
-        self.tree.take(mail, &mut host);
+        let repeats = P::REPEATS || self.tree.keeps_said();
+        let (outputs, way) = (&mut self.outputs, self.way.as_ref());
+        self.tree.take(mail, &mut Port { desk, outputs, way, repeats });
     }
 
     fn instances(&self) -> usize {
@@ -195,14 +204,19 @@ impl<P: Protocol> AnyTree for Rooted<P> {
     }
 
     fn reload(&mut self, saved: &[u8], desk: &mut Desk) -> Result<(), BadSnapshot> {
-        let mut host = Port { desk, outputs: &mut self.outputs, way: self.way.as_ref() };
+        let repeats = P::REPEATS || self.tree.keeps_said();
+        let (outputs, way) = (&mut self.outputs, self.way.as_ref());
+        let mut host = Port { desk, outputs, way, repeats };
         self.tree = Tree::load(self.tree.seat().clone(), saved, &mut host)?;
         self.tree.rouse(&mut host);
         Ok(())
     }
 
     fn newborn(&self) -> Box<dyn AnyTree> {
-        let born = Self::new(self.tree.seat().clone(), self.spec.clone());
+        let mut born = Self::new(self.tree.seat().clone(), self.spec.clone());
+        if self.tree.keeps_said() {
+            born = born.keeping_said();
+        }
         Box::new(Self { way: self.way.clone(), ..born })
     }
 
@@ -232,6 +246,8 @@ struct Port<'a, P: Protocol> {
     desk: &'a mut Desk,
     outputs: &'a mut Vec<P::Output>,
     way: Option<&'a Way<P>>,
+    /// Whether what detached children say is kept.
+    repeats: bool,
 }
 
 impl<P: Protocol> Outside for Port<'_, P> {
@@ -270,10 +286,13 @@ impl<P: Protocol> Host<P> for Port<'_, P> {
 
     fn ask_detached<C: Protocol>(&mut self, child: Detached<C, P>, input: Option<(u64, C::Input)>) {
         let Detached { seat, at, spec, heard } = child;
-        let id = seat.id.clone();
+        let (id, repeats) = (seat.id.clone(), self.repeats);
         let make = move || -> Box<dyn AnyTree> {
             let hear = move |output| wire::encode(&heard(&at, output));
-            let born = Rooted::<C>::new(seat, spec);
+            let mut born = Rooted::<C>::new(seat, spec);
+            if repeats {
+                born = born.keeping_said();
+            }
             Box::new(Rooted { way: Some((at, Arc::new(hear))), ..born })
         };
         self.desk.deeds.push(Deed::Opened { id: id.clone(), make: Box::new(make) });
@@ -284,6 +303,10 @@ impl<P: Protocol> Host<P> for Port<'_, P> {
 
     fn forward(&mut self, from: Peer, instance: InstanceId, bytes: Bytes) {
         self.desk.deeds.push(Deed::Forwarded { from, instance, bytes });
+    }
+
+    fn notify_detached(&mut self, child: &InstanceId, notice: Notice) {
+        self.desk.deeds.push(Deed::Notified(child.clone(), notice));
     }
 
     fn retire_detached(&mut self, child: &InstanceId) {

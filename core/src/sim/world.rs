@@ -1,5 +1,6 @@
 //! A world: trees of any types, of several groups and of clients, and what is in flight among them.
 
+mod mishaps;
 mod run;
 mod state;
 mod view;
@@ -108,6 +109,7 @@ struct Options {
     journals: bool,
     pace: u64,
     restarts: u64,
+    losses: u64,
     steps_max: u64,
     detach: Arc<BTreeSet<Kind>>,
 }
@@ -123,6 +125,7 @@ impl World {
             journals: false,
             pace: *Rng::new(seed).fork(0xace).choose(&[5, 50, 500]),
             restarts: 0,
+            losses: 0,
             steps_max: STEPS_MAX,
             detach: Arc::default(),
         };
@@ -175,6 +178,12 @@ impl World {
     /// Restarts correct parties from their snapshots, so many times, at steps that the seed chooses.
     pub fn set_restarts(&mut self, restarts: u64) {
         self.options.restarts = restarts;
+    }
+
+    /// Lets links between correct parties [lose](Self::lose) what is on them, so many times, at steps
+    /// that the seed chooses.
+    pub fn set_losses(&mut self, losses: u64) {
+        self.options.losses = losses;
     }
 
     /// Keeps all mail of each tree, which [`oracle::repeats_itself`](super::oracle) needs.

@@ -10,12 +10,12 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::node::Node;
+use super::{node::Node, said::Said};
 use crate::{
     crypto::{Answer, Job},
     effects::{Effect, To},
     host::{Alarm, Outside},
-    id::Peer,
+    id::{PartyId, Peer},
     lobby::Lobby,
     path::{InstanceId, Path, Role, Segment},
     protocol::{Kind, Protocol},
@@ -39,6 +39,7 @@ pub(super) enum What {
     Frame { from: Peer, bytes: Bytes },
     Timer(Bytes),
     Behind { role: Role, number: u64 },
+    Dropped { from: PartyId, child: Segment },
     Missed { from: Peer },
 }
 
@@ -52,6 +53,7 @@ impl fmt::Debug for What {
             Self::Frame { .. } => "Frame",
             Self::Timer(_) => "Timer",
             Self::Behind { .. } => "Behind",
+            Self::Dropped { .. } => "Dropped",
             Self::Missed { .. } => "Missed",
         })
     }
@@ -111,6 +113,7 @@ pub(super) struct Interior {
     pub(super) generation: u64,
     pub(super) jobs: BTreeMap<(Path, Segment), Outstanding>,
     pub(super) detached: BTreeMap<Segment, Edge>,
+    pub(super) said: Said,
     pub(super) queue: VecDeque<(Path, What)>,
 }
 
@@ -132,6 +135,7 @@ impl Clone for Interior {
             generation: self.generation,
             jobs: self.jobs.clone(),
             detached: self.detached.clone(),
+            said: self.said.clone(),
             queue: VecDeque::new(),
         }
     }
@@ -207,6 +211,7 @@ impl Interior {
         self.floors.retain(|(path, _), _| !path.starts_with(&over));
         self.alarms.retain(|(path, _), _| !path.starts_with(&over));
         self.jobs.retain(|(path, _), _| !path.starts_with(&over));
+        self.said.forget(&over);
         drop(self.lobby.take_below(&over));
     }
 
@@ -251,6 +256,7 @@ impl Interior {
         match effect {
             Effect::Send { to, message } => self.send::<P>(at, seat, to, message, outside),
             Effect::Retire(child) => self.retire(at, child),
+            Effect::Repeat { child, to } => self.said.repeat(&below(at, child), to, outside),
             Effect::Arm { timer, after } => {
                 self.generation += 1;
                 let (timer, generation) = (wire::encode(&timer), self.generation);
@@ -287,7 +293,9 @@ impl Interior {
                 }
                 _ => seat.id.clone(),
             };
-            outside.send(to, &instance, P::lane(&message), frame);
+            let lane = P::lane(&message);
+            self.said.note(at, to, &instance, lane, &frame);
+            outside.send(to, &instance, lane, frame);
         }
         if own {
             self.push(at.clone(), What::Own(Box::new(message)));

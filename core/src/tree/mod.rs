@@ -7,6 +7,7 @@
 mod interior;
 mod node;
 mod root;
+mod said;
 mod save;
 
 use std::sync::Arc;
@@ -43,6 +44,14 @@ impl<P: Protocol> Tree<P> {
         Self { seat: Arc::new(seat), root, inputs: 0, outputs: 0, interior: Interior::default() }
     }
 
+    /// The same tree, which keeps what it says: the parent of a detached tree may want it said
+    /// [again](crate::mail::Notice::Repeat).
+    #[must_use]
+    pub fn keeping_said(mut self) -> Self {
+        self.interior.said.keep(Path::new());
+        self
+    }
+
     /// The name of the root.
     pub fn id(&self) -> &InstanceId {
         &self.seat.id
@@ -71,6 +80,11 @@ impl<P: Protocol> Tree<P> {
     /// The kinds of the instances inside, by path below the root.
     pub fn inline(&self) -> impl Iterator<Item = (&Path, Kind)> {
         self.interior.kinds()
+    }
+
+    /// Whether the tree keeps all that it says.
+    pub fn keeps_said(&self) -> bool {
+        self.interior.said.keeps(&Path::new())
     }
 
     /// How many early frames wait.
@@ -115,7 +129,7 @@ impl<P: Protocol> Tree<P> {
             },
             Mail::Alarm(alarm) => self.interior.wake(&self.seat.id, alarm),
             Mail::Answer { job, answer } => self.interior.answer(&self.seat.id, &job, answer),
-            Mail::Missed { from } => self.interior.push(root, What::Missed { from }),
+            Mail::Notice(notice) => self.notify(notice, host),
         }
     }
 }

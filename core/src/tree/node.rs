@@ -118,6 +118,7 @@ pub(super) fn read<P: Protocol>(seat: &Seat, what: What) -> Result<Event<P>, (Pe
         }
         What::Timer(bytes) => Event::Timer(wire::decode(&bytes).expect("our own encoding")),
         What::Behind { role, number } => Event::Behind { role, number },
+        What::Dropped { from, child } => Event::Dropped { from, child },
         What::Missed { from } => Event::Missed { from },
     })
 }
@@ -171,6 +172,9 @@ pub(super) fn ask_inline<C: Protocol, P: Protocol>(
         let seat = Arc::new(seat.child(at));
         let state = C::new(&seat, spec);
         let node = Box::new(Inline::<C, P> { seat, at, state, heard });
+        if P::REPEATS {
+            inside.said.keep(path.clone());
+        }
         inside.open(path.clone(), node, wire::encode(ask));
     }
     if let Some(input) = input {

@@ -16,6 +16,7 @@ use crate::{
     fault::Fault,
     host::{Detached, Host},
     id::Peer,
+    mail::Notice,
     path::{Path, Segment},
     protocol::{Early, Protocol},
     seat::Seat,
@@ -41,6 +42,11 @@ impl<P: Protocol> Tree<P> {
             && self.interior.detached.remove(child).is_some()
         {
             host.retire_detached(&seat.id.child(*child));
+        }
+        if let Effect::Repeat { child, to } = effect
+            && self.interior.detached.contains_key(&child)
+        {
+            return host.notify_detached(&seat.id.child(child), Notice::Repeat { to });
         }
         match self.interior.perform(&Path::new(), seat, effect, host) {
             Some(Effect::Output(output)) => {
@@ -93,11 +99,32 @@ impl<P: Protocol> Tree<P> {
         slot.node.as_ref().map_or(Early::Over, |node| node.early(at[depth]))
     }
 
+    /// Takes a notice, here and in the detached trees below.
+    pub(super) fn notify<H: Host<P>>(&mut self, notice: Notice, host: &mut H) {
+        match notice {
+            Notice::Missed { from } => {
+                let inside: Vec<_> = self.interior.nodes.keys().cloned().collect();
+                for at in std::iter::once(Path::new()).chain(inside) {
+                    self.interior.push(at, What::Missed { from });
+                }
+            }
+            Notice::Repeat { to } => self.interior.said.repeat(&Path::new(), to, host),
+        }
+        for child in self.interior.detached.keys() {
+            host.notify_detached(&self.seat.id.child(*child), notice);
+        }
+    }
+
     fn beyond(&mut self, at: &Path, depth: usize, from: Peer) {
         let Some(party) = from.member() else { return };
         let Segment { role, number } = at[depth];
         let one_correct = self.seat.thresholds().one_correct();
-        let reached = self.interior.lobby.beyond(&at[..depth], role, party, number, one_correct);
+        let (news, reached) =
+            self.interior.lobby.beyond(&at[..depth], role, party, number, one_correct);
+        if news {
+            let child = at[depth];
+            self.interior.push(at[..depth].into(), What::Dropped { from: party, child });
+        }
         if let Some(number) = reached {
             self.interior.push(at[..depth].into(), What::Behind { role, number });
         }

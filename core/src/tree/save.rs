@@ -12,6 +12,7 @@ use super::{
     Tree,
     interior::{Armed, Edge, Floors, Interior, Slot, below},
     node::{Inline, outstanding},
+    said::Said,
 };
 use crate::{
     children::Children,
@@ -47,6 +48,7 @@ struct Snapshot {
     generation: u64,
     floors: Floors,
     lobby: Lobby,
+    said: Said,
 }
 
 impl<P: Protocol> Tree<P> {
@@ -76,6 +78,7 @@ impl<P: Protocol> Tree<P> {
             generation: inside.generation,
             floors: inside.floors(),
             lobby: inside.lobby.clone(),
+            said: inside.said.clone(),
         })
     }
 
@@ -102,6 +105,7 @@ impl<P: Protocol> Tree<P> {
         interior.generation = saved.generation;
         interior.set_floors(saved.floors);
         interior.lobby = saved.lobby;
+        interior.said = saved.said;
         let root = wire::decode_own(&saved.root)?;
         Ok(Self { seat, root, inputs: saved.inputs, outputs: saved.outputs, interior })
     }

@@ -13,7 +13,7 @@ use crate::{
     fault::Fault,
     host::{Alarm, Detached, Host, Outside},
     id::{Epoch, GroupId, PartyId, Peer},
-    mail::Mail,
+    mail::{Mail, Notice},
     path::{InstanceId, Role, Segment},
     protocol::{Early, Event, Kind, Never, Protocol},
     seat::{Directory, Owner, Seat},
@@ -88,6 +88,7 @@ enum Heard {
 enum Input {
     Add { adder: u64, number: Option<u64> },
     Retire(u64),
+    Repeat(Segment, PartyId),
     Toss,
     Arm,
 }
@@ -101,6 +102,7 @@ impl Protocol for Parent {
     type Timer = u8;
     type Ask = Ask;
     type Heard = Heard;
+    const REPEATS: bool = true;
 
     fn new(_: &Seat, (): ()) -> Self {
         Self { heard: Vec::new(), coins: 0, rang: 0, behind: Vec::new() }
@@ -110,6 +112,7 @@ impl Protocol for Parent {
         match event {
             Event::Input(Input::Add { adder, number }) => fx.ask(Ask::Add { adder, number }),
             Event::Input(Input::Retire(adder)) => fx.retire(Role::Round.at(adder)),
+            Event::Input(Input::Repeat(child, to)) => fx.repeat(child, to),
             Event::Input(Input::Toss) => fx.ask(Ask::Toss),
             Event::Input(Input::Arm) => fx.arm(7, Span::millis(1)),
             Event::Heard(Heard::Sum(adder, sum)) => {
@@ -119,7 +122,8 @@ impl Protocol for Parent {
             Event::Heard(Heard::Share) => self.coins += 1,
             Event::Timer(_) => self.rang += 1,
             Event::Behind { number, .. } => self.behind.push(number),
-            Event::Start | Event::Message { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Message { .. } | Event::Dropped { .. } | Event::Missed { .. } => {
+            }
         }
     }
 
@@ -162,6 +166,7 @@ struct Notes {
     asked: Vec<Asked>,
     forwarded: Vec<InstanceId>,
     retired: Vec<InstanceId>,
+    notified: Vec<(InstanceId, Notice)>,
 }
 
 impl Outside for Notes {
@@ -202,6 +207,10 @@ impl Host<Parent> for Notes {
 
     fn forward(&mut self, _: Peer, instance: InstanceId, _: Bytes) {
         self.forwarded.push(instance);
+    }
+
+    fn notify_detached(&mut self, child: &InstanceId, notice: Notice) {
+        self.notified.push((child.clone(), notice));
     }
 
     fn retire_detached(&mut self, child: &InstanceId) {
@@ -359,4 +368,41 @@ fn edges_to_detached_children_are_numbered_and_a_number_is_taken_once() {
     tree.take(Mail::Input { number: 1, input: Input::Retire(3) }, &mut host);
     tree.take(Mail::Input { number: 1, input: Input::Toss }, &mut host);
     assert_eq!((host.retired.len(), host.jobs.len()), (1, 0));
+}
+
+/// Whom a repeat tells what.
+fn repeated(tree: &mut Tree<Parent>, host: &mut Notes, adder: u64, to: u16) -> Vec<(To, u64)> {
+    host.sent.clear();
+    let (child, to) = (Role::Round.at(adder), PartyId::new(to));
+    tree.take(input(Input::Repeat(child, to)), host);
+    let sent = host.sent.iter();
+    sent.map(|(to, _, bytes)| (*to, wire::decode(bytes).expect("a number"))).collect()
+}
+
+#[test]
+fn what_a_child_said_is_said_again_until_it_is_over() {
+    let mut host = Notes::default();
+    let mut tree = started(&mut host);
+    for (adder, number) in [(0, 5), (1, 6), (0, 7)] {
+        tree.take(add(adder, number), &mut host);
+    }
+    let two = To::Member(PartyId::new(2));
+    assert_eq!(repeated(&mut tree, &mut host, 0, 2), [(two, 5), (two, 7)]);
+    let mut tree = Tree::<Parent>::load(seat(), &tree.save(), &mut host).expect("our own snapshot");
+    assert_eq!(repeated(&mut tree, &mut host, 1, 2), [(two, 6)]);
+    tree.take(input(Input::Retire(0)), &mut host);
+    assert_eq!(repeated(&mut tree, &mut host, 0, 2), []);
+}
+
+#[test]
+fn notices_reach_what_is_detached() {
+    let mut host = Notes { detach: true, ..Notes::default() };
+    let mut tree = started(&mut host);
+    tree.take(add(3, 1), &mut host);
+    assert_eq!(repeated(&mut tree, &mut host, 3, 2), []);
+    let missed = Notice::Missed { from: Peer::Member(PartyId::new(1)) };
+    tree.take(Mail::Notice(missed), &mut host);
+    let repeat = Notice::Repeat { to: PartyId::new(2) };
+    let child = seat().id.child(Role::Round.at(3));
+    assert_eq!(host.notified, [(child.clone(), repeat), (child, missed)]);
 }

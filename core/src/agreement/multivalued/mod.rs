@@ -257,7 +257,7 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Multivalued<Q> {
             }
             Event::Heard(Heard::Vote(turn, output)) => self.on_turn(turn, output, fx), // V6
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
-            Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
             Event::Timer(never) => match never {},
         }
     }

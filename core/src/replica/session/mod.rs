@@ -215,7 +215,7 @@ impl Protocol for Session {
             Event::Timer(Timer::Patience(count)) => self.on_patience(count, fx),
             Event::Timer(Timer::Settle(count)) => self.settle(count, fx),
             Event::Heard(never) => match never {},
-            Event::Start | Event::Behind { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
         }
     }
 

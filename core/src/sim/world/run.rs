@@ -23,9 +23,6 @@ use crate::{
     time::Span,
 };
 
-/// How often, in steps, a party is restarted while restarts are left.
-const RESTART_IN: usize = 12;
-
 impl World {
     /// Goes on until nothing is in flight and no alarm is armed, or the adversary ends the run.
     ///
@@ -117,14 +114,7 @@ impl World {
             }
             letter => self.deliver_local(letter),
         }
-        if self.options.restarts > 0 && self.mishaps.once_in(RESTART_IN) {
-            self.options.restarts -= 1;
-            let correct = self.correct();
-            if !correct.is_empty() {
-                let owner = *self.mishaps.choose(&correct);
-                self.restart(owner);
-            }
-        }
+        self.mishap();
         true
     }
 
@@ -228,6 +218,7 @@ impl World {
             Letter::Forwarded { to, from, instance, bytes } => {
                 self.give(to, Post::Frame { from, instance, bytes });
             }
+            Letter::Notice { to, notice } => self.give(to, Post::Notice(notice)),
             Letter::Retired { to } => self.end(to),
             Letter::Alarm { to, alarm } => self.give(to, Post::Alarm(alarm)),
             Letter::Job { to, id, job } => {
@@ -292,7 +283,7 @@ impl World {
         }
     }
 
-    fn perform(&mut self, site: Site, deed: Deed) {
+    pub(super) fn perform(&mut self, site: Site, deed: Deed) {
         match deed {
             Deed::Sent { to, instance, lane, frame } => {
                 self.send(site, to, &instance, lane, &frame);
@@ -323,6 +314,9 @@ impl World {
             Deed::Forwarded { from, instance, bytes } => {
                 let id = instance.clone();
                 self.post_down(site, &id, |to| Letter::Forwarded { to, from, instance, bytes });
+            }
+            Deed::Notified(id, notice) => {
+                self.post_down(site, &id, |to| Letter::Notice { to, notice });
             }
             Deed::Retired(id) => self.post_down(site, &id, |to| Letter::Retired { to }),
         }
@@ -411,32 +405,6 @@ impl World {
         for Outgoing { to, instance, lane, bytes, .. } in cx.out {
             let channel = Channel::Link { from: owner, to, lane };
             self.pool.send(channel, Letter::Frame { from: owner, to, instance, bytes });
-        }
-    }
-
-    /// Restarts a party from snapshots of its trees. What is on its way to it waits on the links, as
-    /// real ones hold it; what its trees wait for from inside, they ask for again.
-    ///
-    /// # Panics
-    /// When a snapshot loses anything.
-    pub fn restart(&mut self, owner: Owner) {
-        for site in self.sites_of(owner) {
-            let Some(mut tree) = self.places[site.0].tree.take() else { continue };
-            self.pool.drop_where(|letter| match letter {
-                Letter::Job { to, .. } | Letter::Alarm { to, .. } => *to == site,
-                _ => false,
-            });
-            self.alarms.retain(|_, (of, _)| *of != site);
-            let saved = tree.save();
-            let mut desk = Desk { detach: Arc::clone(&self.options.detach), ..Desk::default() };
-            tree.reload(&saved, &mut desk).expect("our own snapshot can be read");
-            let name = self.name(owner);
-            assert_eq!(tree.save(), saved, "{name} lost something in its restart");
-            self.places[site.0].tree = Some(tree);
-            if self.story.telling {
-                self.story.lines.push(format!("{:>6}  {name} restarts", self.steps));
-            }
-            desk.deeds.into_iter().for_each(|deed| self.perform(site, deed));
         }
     }
 }

@@ -30,6 +30,7 @@ impl World {
             }
             Post::Alarm(alarm) => (alarm.instance.clone(), "is woken".into()),
             Post::Answer { job, .. } => (job.clone(), "is computed".into()),
+            Post::Notice(notice) => (place.id.clone(), format!("is told: {notice:?}")),
         };
         let face = if place.face == 0 { "" } else { "'" };
         format!("{:>6}  {}{face}  {at}  {what}", self.steps, self.name(place.owner))

@@ -9,6 +9,7 @@ use crate::{
     crypto::Digest,
     effects::Effects,
     id::{PartyId, Peer, Round},
+    path::Role,
     stream::batch::Batch,
 };
 
@@ -23,7 +24,7 @@ pub(super) struct CatchUp {
     begun: BTreeMap<PartyId, Round>,
     /// One correct party has announced this round.
     begun_by_one: Option<Round>,
-    /// Announcements of these parties up to this round were lost or not kept.
+    /// Frames of these parties about rounds up to this one were lost or not kept.
     dropped: BTreeMap<PartyId, Round>,
     /// All rounds below this were asked for.
     asked: Round,
@@ -63,7 +64,7 @@ impl CatchUp {
         }
     }
 
-    /// An announcement was not kept.
+    /// Frames of this party about rounds up to this one were lost or not kept.
     pub(super) fn dropped(&mut self, from: PartyId, round: Round) {
         raise(&mut self.dropped, from, round);
     }
@@ -205,18 +206,18 @@ impl Atomic {
         }
     }
 
-    /// Asks again for announcements of the current round that came too early to be kept.
+    /// Has those say again what they said in the rounds under way whose frames of it may be lost.
     fn recall(&mut self, fx: &mut Effects<'_, Self>) {
-        let round = self.position.round;
-        let Some(open) = self.rounds.get_mut(&round).filter(|_| round >= self.floor) else {
-            return;
-        };
-        for (party, dropped) in &self.catch_up.dropped {
-            let lacks = *dropped >= round && !open.announced.contains_key(party);
-            if lacks && open.recalled.insert(*party) {
-                fx.send(*party, Message::Recall { round });
+        for round in self.live() {
+            let Some(open) = self.rounds.get_mut(&round) else { continue };
+            for (party, dropped) in &self.catch_up.dropped {
+                if *dropped >= round && open.recalled.insert(*party) {
+                    let announced = open.announced.contains_key(party);
+                    fx.send(*party, Message::Recall { round, announced, back: false });
+                }
             }
         }
+        let round = self.position.round;
         self.catch_up.dropped.retain(|_, dropped| *dropped >= round);
     }
 
@@ -229,31 +230,69 @@ impl Atomic {
         fx.broadcast(Message::Fetch { from, to });
     }
 
-    /// Frames of this party are lost: asks it again for whatever it may have sent.
+    /// Frames of this party are lost: has it say them again, in this round and in those that it may
+    /// have been in.
     pub(super) fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
         let Some(party) = from.member().filter(|party| fx.seat().has(*party)) else { return };
-        let (first, to) = (self.position.round, self.position.round.plus(WINDOW));
+        let to = self.position.round.plus(WINDOW);
         self.catch_up.dropped(party, to);
-        fx.send(party, Message::Fetch { from: first, to });
+        for open in self.rounds.values_mut() {
+            open.recalled.remove(&party);
+        }
+        fx.send(party, Message::Fetch { from: self.position.round, to });
+        self.request_again(party, fx);
+    }
+
+    /// Says again to a party its part in a round.
+    pub(super) fn on_recall(
+        &mut self,
+        from: PartyId,
+        round: Round,
+        announced: bool,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let me = fx.seat().me();
+        let Some(open) = self.rounds.get_mut(&round) else { return };
+        if from == me || !open.may_repeat(from) {
+            return;
+        }
+        if let Some(vector::Entry { batch: digest, signature, .. }) =
+            open.announced.get(&me).cloned()
+            && !announced
+            && let Some(batch) = open.serve(from, digest)
+        {
+            fx.send(from, Message::Queue { round, digest, batch, signature });
+        }
+        fx.repeat(Role::Agreement.at(round), from);
+    }
+
+    /// Asks a party again what it was asked and may have lost.
+    pub(super) fn ask_again(&self, party: PartyId, fx: &mut Effects<'_, Self>) {
+        let (position, asked) = (self.position.round, self.catch_up.asked);
+        if party == fx.seat().me() {
+            return;
+        }
+        if asked > position {
+            fx.send(party, Message::Fetch { from: position, to: asked });
+        }
+        self.request_again(party, fx);
         for (round, open) in &self.rounds {
-            for (_, digest) in open
-                .asked
-                .iter()
-                .filter(|(asked, digest)| *asked == party && !open.bodies.contains_key(digest))
-            {
-                fx.send(party, Message::Request { round: *round, digest: *digest });
+            if open.recalled.contains(&party) {
+                let announced = open.announced.contains_key(&party);
+                fx.send(party, Message::Recall { round: *round, announced, back: true });
             }
         }
     }
 
-    /// Sends this party's announcement of a round again.
-    pub(super) fn on_recall(&mut self, from: PartyId, round: Round, fx: &mut Effects<'_, Self>) {
-        let me = fx.seat().me();
-        let Some(open) = self.rounds.get_mut(&round) else { return };
-        let Some(own) = open.announced.get(&me) else { return };
-        let (digest, signature) = (own.batch, own.signature.clone());
-        if let Some(batch) = open.serve(from, digest) {
-            fx.send(from, Message::Queue { round, digest, batch, signature });
+    /// Asks a party again for the batches that it did not send.
+    fn request_again(&self, party: PartyId, fx: &mut Effects<'_, Self>) {
+        for (round, open) in &self.rounds {
+            let lacks = |digest: &Digest| !open.bodies.contains_key(digest);
+            for (_, digest) in
+                open.asked.iter().filter(|(asked, name)| *asked == party && lacks(name))
+            {
+                fx.send(party, Message::Request { round: *round, digest: *digest });
+            }
         }
     }
 

@@ -35,10 +35,14 @@ pub enum Message {
         /// Over the name, in the domain of the round.
         signature: Signature,
     },
-    /// "I lack your announcement of this round."
+    /// "I may have lost what you said in this round, and earlier. Say it again."
     Recall {
         /// The round.
         round: Round,
+        /// Whether your announcement is here.
+        announced: bool,
+        /// Whether this answers a recall; then it is not answered by another.
+        back: bool,
     },
     /// "I lack this batch of this round."
     Request {

@@ -44,6 +44,12 @@
 //! it was told the decision, and in no round below. Told or not, it never takes back what it signed:
 //! there is one announcement for each round, and rounds only grow.
 //!
+//! *Who lost frames asks for them again.* Frames are lost when a backlog overflows, or when they come
+//! for a round above the window. The agreement of a round may need every correct party, since `f`
+//! others may be silent in it: so a party that may have lost frames of a round recalls them when it
+//! gets there, and whoever is asked says again what its agreement said, sends its batch if that is
+//! lacking, and asks again for what it lacks itself, because its questions may be lost too.
+//!
 //! *Far behind.* Decided rounds are kept for a number of rounds and bytes ([`Spec`]). Beyond that the
 //! stream says [`Output::Behind`] and its user brings a checkpoint ([`Input::Resume`]). It must be
 //! vouched for by `f + 1` to be right, and reached by `2f + 1` for the group to stay live: the one who
@@ -52,10 +58,8 @@
 //!
 //! # Deviations
 //! Announcements carry the batch, vectors carry digests. The first candidate is not fixed. Decisions
-//! of finished rounds are not proven by signatures but told by `f + 1`. Not yet: a party that lost
-//! frames of the agreement in progress, because they came while it was more than [`WINDOW`] rounds
-//! behind, learns that round's decision only from others; should `f` others be silent in just that
-//! round, it waits.
+//! of finished rounds are not proven by signatures but told by `f + 1`. CKPS has links that lose
+//! nothing; recalling is ours.
 
 mod catch_up;
 mod delivery;
@@ -244,6 +248,7 @@ impl Protocol for Atomic {
     type Timer = Never;
     type Ask = Ask;
     type Heard = Heard;
+    const REPEATS: bool = true;
 
     fn new(_: &Seat, spec: Spec) -> Self {
         let position = Position::default();
@@ -270,7 +275,8 @@ impl Protocol for Atomic {
             }
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
             Event::Behind { number, .. } => self.catch_up.hint(Round::new(number)), // A5
-            Event::Missed { from } => self.on_missed(from, fx),                     // A5
+            Event::Dropped { from, child } => self.catch_up.dropped(from, Round::new(child.number)), // A5
+            Event::Missed { from } => self.on_missed(from, fx), // A5
             Event::Start => {}
             Event::Timer(never) => match never {},
         }
@@ -333,7 +339,12 @@ impl Atomic {
                     fx,
                 );
             }
-            Message::Recall { round } => self.on_recall(from, round, fx),
+            Message::Recall { round, announced, back } => {
+                self.on_recall(from, round, announced, fx);
+                if !back {
+                    self.ask_again(from, fx);
+                }
+            }
             Message::Request { round, digest } => self.on_request(from, round, digest, fx),
             Message::Answer { round, digest, batch } => self.on_answer(from, round, digest, batch),
             Message::Fetch { from: first, to } => self.on_fetch(from, first, to, fx),

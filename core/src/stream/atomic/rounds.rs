@@ -26,6 +26,10 @@ const RETIRED_PER_STEP: u64 = 1_024;
 /// link was lost; without a bound, a few bytes would make us send megabytes for ever.
 const SERVINGS_MAX: u8 = 4;
 
+/// How often the frames of an agreement are said again to a party: as often as its backlog may
+/// overflow in one round. They are small, but so is the question.
+const REPEATS_MAX: u8 = 16;
+
 /// One round at one party: under way, or decided and kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Open {
@@ -45,8 +49,10 @@ pub(super) struct Open {
     pub(super) decided: Option<(Decision, Vec<Entry>)>,
     /// Whom this party asked for which batch.
     pub(super) asked: BTreeSet<(PartyId, Digest)>,
-    /// Whose announcement this party asked for again.
+    /// Who was asked to say again what it said.
     pub(super) recalled: BTreeSet<PartyId>,
+    /// How often this party said it again to whom.
+    repeated: BTreeMap<PartyId, u8>,
     /// How often this party sent which batch to whom.
     pub(super) served: BTreeMap<(PartyId, Digest), u8>,
 }
@@ -78,6 +84,7 @@ impl Open {
             decided: None,
             asked: BTreeSet::new(),
             recalled: BTreeSet::new(),
+            repeated: BTreeMap::new(),
             served: BTreeMap::new(),
         }
     }
@@ -93,6 +100,13 @@ impl Open {
         let served = self.served.entry((party, digest)).or_default();
         *served = served.saturating_add(1);
         (*served <= SERVINGS_MAX).then(|| batch.clone())
+    }
+
+    /// Whether to say to `party` again what was said in the agreement.
+    pub(super) fn may_repeat(&mut self, party: PartyId) -> bool {
+        let repeated = self.repeated.entry(party).or_default();
+        *repeated = repeated.saturating_add(1);
+        *repeated <= REPEATS_MAX
     }
 
     /// What keeping the round takes, in bytes.
@@ -158,7 +172,7 @@ impl Atomic {
 
     /// The rounds in which this party takes part: the current one and the one before, unless they are
     /// known to be over.
-    fn live(&self) -> impl Iterator<Item = Round> + use<> {
+    pub(super) fn live(&self) -> impl Iterator<Item = Round> + use<> {
         let current = self.position.round.number();
         (self.floor.number().max(current.saturating_sub(1))..=current).map(Round::new)
     }

@@ -325,7 +325,10 @@ fn a_batch_is_sent_again_a_few_times_and_then_no_more() {
     world.run();
     let last = world.trees[1].root().position().round.number() - 1;
     let (round, digest) = (Round::new(last), Batch::of(["x"]).digest());
-    for message in [Message::Request { round, digest }, Message::Recall { round }] {
+    for message in [
+        Message::Request { round, digest },
+        Message::Recall { round, announced: false, back: true },
+    ] {
         let mut atomic = world.trees[1].root().clone();
         let mut sent = 0;
         for _ in 0..10 {
@@ -349,7 +352,7 @@ fn no_number_of_a_liar_makes_us_fall() {
     for message in [
         Message::Decided { first: last, decisions: vec![decided.clone(); 8], at: last },
         Message::Fetch { from: last, to: last },
-        Message::Recall { round: last },
+        Message::Recall { round: last, announced: false, back: true },
         Message::Request { round: last, digest },
         Message::Gone { oldest: last },
         queue(3, u64::MAX, Batch::default()),
