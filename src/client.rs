@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use maftia_actors::node::{Node, NodeError};
+use maftia_actors::{
+    node::{Node, NodeError},
+    party::State,
+};
 use maftia_core::{
     crypto::deal::Keyring,
     id::{ClientId, GroupId, PartyId},
@@ -86,9 +89,9 @@ pub enum AskError {
     /// There is no such group.
     #[error("there is no such group")]
     NoGroup,
-    /// This client was stopped.
-    #[error("the client was stopped")]
-    Stopped,
+    /// This client was stopped, and why.
+    #[error("this client was stopped: {0}")]
+    Stopped(Arc<str>),
 }
 
 /// When an answer is taken.
@@ -131,6 +134,17 @@ struct Desk {
     /// Requests are counted in the order in which the session takes them.
     count: tokio::sync::Mutex<u64>,
     questions: AtomicU64,
+}
+
+impl Desk {
+    /// Returns when its session has ended, and says why.
+    async fn ended(&self) -> Arc<str> {
+        let mut states = self.node.states();
+        match states.wait_for(|state| matches!(state, State::Stopped(_))).await.as_deref() {
+            Ok(State::Stopped(why)) => Arc::clone(why),
+            _ => "its thread ended".into(),
+        }
+    }
 }
 
 /// A client of all groups of a configuration. Its requests may be asked from several tasks.
@@ -208,9 +222,25 @@ impl Client {
             let mut count = desk.count.lock().await;
             *count += 1;
             lock(&desk.shared.waiting).insert(*count, Waiting { tell, patient });
-            desk.node.ask(Input::Request(body)).await.map_err(|_| AskError::Stopped)?;
+            if desk.node.ask(Input::Request(body)).await.is_err() {
+                return Err(AskError::Stopped(desk.ended().await));
+            }
         }
-        told.await.map_err(|_| AskError::Stopped)?
+        tokio::select! {
+            told = told => match told {
+                Ok(told) => told,
+                Err(_) => Err(AskError::Stopped(desk.ended().await)),
+            },
+            why = desk.ended() => Err(AskError::Stopped(why)),
+        }
+    }
+
+    /// Why it was stopped, if it was: another process took its place, for one.
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.desks.values().find_map(|desk| match desk.node.state() {
+            State::Stopped(why) => Some(why),
+            State::Replaying | State::Live => None,
+        })
     }
 
     /// Asks a node about itself. `None` when it does not answer in time.

@@ -2,7 +2,11 @@
 //!
 //! Each node answers for itself, so an answer is worth no more than the node is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use maftia_actors::{
@@ -18,6 +22,10 @@ use maftia_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{self, FaultKind};
+
+/// How long a node that was told to crash goes on: until its links have acknowledged the order, which
+/// would reach it again after its restart otherwise.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What can be asked of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,7 +121,11 @@ pub(crate) fn serve<S: Service>(desk: Arc<Desk>) -> Control<Replica<S, Atomic>> 
         let reply = wire::encode(&Reply { number, answer });
         started.party.tell(from, desk.seat.group.id, reply);
         if crash {
-            started.party.stop("it was told to crash");
+            let party = Rc::clone(&started.party);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(LAST_WORDS).await;
+                party.stop("it was told to crash");
+            });
         }
     })
 }

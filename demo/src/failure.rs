@@ -28,6 +28,8 @@ pub(crate) enum Code {
     UnknownToken,
     /// Nobody here holds a key of that name.
     UnknownClient,
+    /// Another process speaks with the same key.
+    ClientInUse,
     /// No such transaction is remembered.
     UnknownTransaction,
     /// The command needs a transaction, and this client is in none.
@@ -94,6 +96,13 @@ impl Failure {
             format!("`{client}` is in no transaction"),
             "`begin` starts one, `join TOKEN` takes part in another client's",
         )
+    }
+
+    /// Another process speaks as the same client, and it came later.
+    pub(crate) fn client_in_use(message: impl Into<String>) -> Self {
+        let help = "give each process a client of its own with --as (see [clients] in the \
+                    configuration), or end the other one and start again";
+        Self::new(Code::ClientInUse, message, help)
     }
 
     /// The fault would be one too many.

@@ -42,6 +42,9 @@ const LOOKS_AT_ALL: u32 = 4;
 /// How long a healed replica may take until it answers.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the process of a replica that was stopped to be healed may take to be started again.
+const RESTARTED_WITHIN: Duration = Duration::from_secs(15);
+
 /// How often one looks whether something has come about.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -169,11 +172,13 @@ impl Reached {
                 format!("group `{}` has no room for new requests", name(group)),
                 "end some transactions, or try again later",
             ),
-            AskError::Refused(group, Why::Superseded) => Failure::new(
-                Code::Refused,
-                format!("`{}` serves a later session of this client", name(group)),
-                "another console speaks as the same client; speak `as` another, or close it",
-            ),
+            AskError::Refused(group, Why::Superseded) => Failure::client_in_use(format!(
+                "`{}` serves a later session of this client",
+                name(group)
+            )),
+            AskError::Stopped(why) => {
+                Failure::client_in_use(format!("this console was left: {why}"))
+            }
             other => Failure::new(Code::Refused, other.to_string(), "see `status`"),
         }
     }
@@ -190,6 +195,24 @@ impl Reached {
             if able < needed {
                 return Err(Failure::quorum_lost(&group.name, able, group.n, needed, group.f));
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until a replica answers; else fails with this error.
+    async fn answers_within(
+        &self,
+        at: &Replica,
+        span: Duration,
+        error: &FaultError,
+    ) -> Result<(), Failure> {
+        let (group, party) = self.place(at)?;
+        let until = Instant::now() + span;
+        while !matches!(self.cluster.condition(group, party).await, Condition::Answers(_)) {
+            if Instant::now() > until {
+                return Err(not_set(at, error));
+            }
+            sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
@@ -242,6 +265,9 @@ impl Carrier for Reached {
     }
 
     async fn status(&self) -> Result<Vec<GroupStatus>, Failure> {
+        if let Some(why) = self.cluster.client().stopped() {
+            return Err(self.failure(AskError::Stopped(why)));
+        }
         Ok(self.look().await)
     }
 
@@ -262,22 +288,26 @@ impl Carrier for Reached {
         let fault = self.faults.borrow().get(at).copied();
         if fault == Some(FaultKind::CorruptState) {
             // What it remembers is right: it makes its state anew from that.
-            let stopped = self.cluster.fault(group, party, Injected::Crash).await;
-            stopped.map_err(|error| not_set(at, &error))?;
+            match self.cluster.fault(group, party, Injected::Crash).await {
+                // It has stopped already.
+                Ok(()) | Err(FaultError::Silent) => {}
+                Err(error) => return Err(not_set(at, &error)),
+            }
         }
-        let healed = self.cluster.heal(group, party).await;
-        healed.map_err(|error| not_set(at, &error))?;
+        match self.cluster.heal(group, party).await {
+            // Over the network, whoever looks after its process starts it again.
+            Err(FaultError::Remote) if fault == Some(FaultKind::CorruptState) => {
+                self.answers_within(at, RESTARTED_WITHIN, &FaultError::Remote).await?;
+            }
+            healed => healed.map_err(|error| not_set(at, &error))?,
+        }
         self.faults.borrow_mut().remove(at);
         self.healed.borrow_mut().insert(at.clone());
-        let until = Instant::now() + HEALED_WITHIN;
-        while !matches!(self.cluster.condition(group, party).await, Condition::Answers(_)) {
-            if Instant::now() > until {
-                let message = format!("{at} was healed, and does not answer yet");
-                return Err(Failure::new(Code::Busy, message, "see `status`"));
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+        let wait = self.answers_within(at, HEALED_WITHIN, &FaultError::Silent).await;
+        wait.map_err(|_| {
+            let message = format!("{at} was healed, and does not answer yet");
+            Failure::new(Code::Busy, message, "see `status`")
+        })
     }
 
     async fn accusations(&self) -> Result<Vec<Item>, Failure> {

@@ -201,6 +201,58 @@ fn two_consoles_share_a_transaction_and_faults_need_a_lab() {
 }
 
 #[test]
+fn vanished_clients_and_borrowed_keys_trouble_nobody_else() {
+    let folder = dealt();
+    let (up, _) = up(&folder, &[]);
+    let (mut you, mut bob) = (console(&folder, "you"), console(&folder, "bob"));
+    bob.run("begin --timeout 2s");
+    bob.run("write right/bob 0");
+    bob.child.kill().unwrap();
+    you.run("begin");
+    you.run("write right/bob 50");
+    assert_eq!(you.run("commit")["outcome"], "committed");
+    assert_eq!(you.run("read right/bob")["value"], 50);
+
+    let mut again = console(&folder, "you");
+    assert_eq!(again.run("read right/bob")["value"], 50);
+    for command in ["read right/bob", "status"] {
+        you.say(command);
+        let line = you.line();
+        assert_eq!(line["error"]["code"], "client_in_use", "{line}");
+        assert!(line["error"]["help"].as_str().unwrap().contains("--as"), "{line}");
+    }
+    assert_eq!(again.run("read left/alice")["agree"], 4);
+    assert_eq!(up.terminate(), 0);
+}
+
+#[test]
+fn fallen_processes_are_started_again_and_corrupted_states_are_healed() {
+    let folder = dealt();
+    let (up, parties) = up(&folder, &["--lab", "--restart"]);
+    let mut you = console(&folder, "you");
+    let (_, pid) = parties.iter().find(|(party, _)| party == "tm[3]").unwrap();
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    let row = up.line();
+    assert_eq!(row["party"], "tm[3]");
+    assert_ne!(row["pid"], *pid);
+    until_all_are(&mut you, "ok");
+
+    you.run("fault left[1] corrupt-state");
+    you.run("begin");
+    you.run("transfer left/alice right/bob 30");
+    assert_eq!(you.run("commit")["outcome"], "committed");
+    let read = you.run("read left/alice");
+    assert_eq!((&read["value"], &read["agree"]), (&70.into(), &3.into()));
+    assert_eq!(read["outvoted"], serde_json::json!(["left[1]"]));
+    you.run("heal left[1]");
+    assert_eq!(up.line()["party"], "left[1]");
+    until_all_are(&mut you, "ok");
+    let read = you.run("read left/alice");
+    assert_eq!((&read["value"], &read["agree"]), (&70.into(), &4.into()));
+    assert_eq!(up.terminate(), 0);
+}
+
+#[test]
 fn a_port_in_use_and_a_wrong_key_are_told_from_each_other() {
     let folder = dealt();
     let text = std::fs::read_to_string(folder.path("cluster.toml")).unwrap();

@@ -274,8 +274,12 @@ impl Proving {
 }
 
 impl Listening {
-    /// Takes the first message. Everything that can be refused without a key is refused first.
-    pub(super) fn start(passport: &Passport, hello: &[u8]) -> Result<(Self, Bytes), Refusal> {
+    /// Refuses the first message for everything that can be seen without computing anything.
+    pub(super) fn judge(passport: &Passport, hello: &[u8]) -> Result<(), Refusal> {
+        Self::judged(passport, hello).map(drop)
+    }
+
+    fn judged(passport: &Passport, hello: &[u8]) -> Result<Hello, Refusal> {
         let said = greeted(hello)?;
         if said.to != passport.me || said.from == passport.me {
             return Err(Refusal::Addressee);
@@ -285,9 +289,12 @@ impl Listening {
         }
         let guest = matches!(said.from, Owner::Client(_)) && passport.guests.is_some();
         let may_prove = passport.known.contains(&said.from) || (guest && said.key.is_some());
-        if !may_prove {
-            return Err(Refusal::Stranger);
-        }
+        if may_prove { Ok(said) } else { Err(Refusal::Stranger) }
+    }
+
+    /// Takes the first message.
+    pub(super) fn start(passport: &Passport, hello: &[u8]) -> Result<(Self, Bytes), Refusal> {
+        let said = Self::judged(passport, hello)?;
         let own = fresh();
         let answer =
             wire::encode(&Answer::Welcome { fresh: Bytes::from(own.public_key().to_sec1_bytes()) });

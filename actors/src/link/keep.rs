@@ -27,6 +27,13 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(3);
 /// How long to wait before dialing again, at first. It doubles up to the bound of the transport.
 const BACKOFF: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 20 });
 
+/// How often the hosts of the configuration are looked up, who have seats of their own.
+const HOMES: Duration = Duration::from_mins(1);
+
+/// How long a peer is left alone that serves another process under our name: longer than it takes
+/// enough of its group to say the same, so that we stop, and short enough to outlast a lie.
+const TAKEN: Duration = Duration::from_secs(30);
+
 /// A line that stood this long was a good one: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(1);
 
@@ -83,7 +90,8 @@ async fn keep<T: Transport>(inner: &Rc<Inner>, transport: &T, to: Owner) {
             last = text;
         }
         wait = if since.elapsed() > GOOD { BACKOFF } else { (wait * 2).min(most) };
-        sleep(jittered(wait)).await;
+        let wait = if matches!(end, End::Taken) { TAKEN } else { jittered(wait) };
+        sleep(wait).await;
     }
 }
 
@@ -129,6 +137,19 @@ async fn hear(reader: &mut impl Reader) -> Result<bytes::Bytes, End> {
 /// Accepts for ever.
 async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
     let hall = Hall::new(inner.passport.me);
+    let homes = async {
+        loop {
+            hall.reserve(transport.homes().await);
+            sleep(HOMES).await;
+        }
+    };
+    tokio::select! {
+        () = homes => {}
+        () = accept(inner, transport, &hall) => {}
+    }
+}
+
+async fn accept<T: Transport>(inner: &Rc<Inner>, transport: &T, hall: &Rc<Hall>) {
     loop {
         inner.lab.until(false).await;
         let (reader, writer, place) = match transport.accept().await {
@@ -155,14 +176,13 @@ async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
 
 /// Lets one in who proves who it is, and gives its seat in the hall back.
 async fn meet(inner: &Inner, ticket: Ticket, mut reader: impl Reader, mut writer: impl Writer) {
-    let prove = async {
-        if !ticket.wait.is_zero() {
-            sleep(ticket.wait).await;
+    let proved = tokio::select! {
+        proved = timeout(HANDSHAKE, prove(inner, &ticket, &mut reader, &mut writer)) => {
+            proved.unwrap_or(Err(End::Silent))
         }
-        prove(inner, &mut reader, &mut writer).await
+        () = ticket.leave.cancelled() => Err(End::Silent),
     };
-    let proved = timeout(HANDSHAKE, prove).await;
-    let (owner, keys) = match proved.unwrap_or(Err(End::Silent)) {
+    let (owner, keys) = match proved {
         Ok(proved) => proved,
         Err(end) => return ticket.hall.complain(ticket.place, &end.to_string()),
     };
@@ -176,11 +196,20 @@ async fn meet(inner: &Inner, ticket: Ticket, mut reader: impl Reader, mut writer
 
 async fn prove(
     inner: &Inner,
+    ticket: &Ticket,
     reader: &mut impl Reader,
     writer: &mut impl Writer,
 ) -> Result<(Owner, Keys), End> {
     let passport = &inner.passport;
-    let (listening, answer) = match Listening::start(passport, &hear(reader).await?) {
+    let hello = hear(reader).await?;
+    if let Err(refusal) = Listening::judge(passport, &hello) {
+        return turn_away(writer, refusal).await;
+    }
+    let Some(wait) = ticket.spoke() else { return turn_away(writer, Refusal::Busy).await };
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+    let (listening, answer) = match Listening::start(passport, &hello) {
         Ok(started) => started,
         Err(refusal) => return turn_away(writer, refusal).await,
     };

@@ -4,6 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use maftia_core::effects::Lane;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Arrival, End, What,
@@ -34,19 +35,39 @@ const SILENCE: Duration = ALIVE.saturating_mul(4);
 /// Packets that one line handles before others have their turn.
 const TURN: usize = 256;
 
-/// Uses a connection until it ends. The session of the peer has begun anew before.
+/// How long it may take to tell somebody that its line was taken: it may be gone.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Uses a connection until it ends, or a newer one takes its place. The session of the peer has begun
+/// anew before.
 pub(super) async fn run(
     inner: &Inner,
     peer: &Peer,
     keys: Keys,
     reader: impl Reader,
-    writer: impl Writer,
+    mut writer: impl Writer,
+    replaced: &CancellationToken,
 ) -> End {
-    tokio::select! {
-        end = listen(inner, peer, keys.incoming, reader) => end,
-        end = talk(inner, peer, keys.outgoing, writer) => end,
+    let Keys { incoming, mut outgoing } = keys;
+    let end = tokio::select! {
+        // First, so that a replaced line never touches the session of the new one.
+        biased;
+        () = replaced.cancelled() => Ok(End::Replaced),
+        () = inner.lab.until(true) => Ok(End::Closed),
+        end = listen(inner, peer, incoming, reader) => end,
+        end = talk(inner, peer, &mut outgoing, &mut writer) => end,
+    };
+    match end {
+        Ok(End::Replaced) if inner.closing.is_cancelled() => End::Closed,
+        Ok(End::Replaced) => {
+            // Half a packet may stand before this one; then the other end sees a bad one, and is told
+            // by others.
+            let mut farewell = vec![outgoing.note(Kind::Taken, 0)];
+            let _ = timeout(FAREWELL, writer.write(&mut farewell)).await;
+            End::Replaced
+        }
+        end => end.unwrap_or_else(|end| end),
     }
-    .unwrap_or_else(|end| end)
 }
 
 /// Reads until the line ends.
@@ -58,9 +79,14 @@ async fn listen(
 ) -> Result<End, End> {
     for count in 1_usize.. {
         let packet = timeout(SILENCE, reader.read(PARCEL_MAX)).await.map_err(|_| End::Silent)??;
-        if packet.head.kind == Kind::Bye {
+        let last = match packet.head.kind {
+            Kind::Bye => Some(End::Left),
+            Kind::Taken => Some(End::Taken),
+            _ => None,
+        };
+        if let Some(end) = last {
             seals.check(&packet.head, None)?;
-            return Ok(End::Left);
+            return Ok(end);
         }
         if let Some(arrival) = open(peer, &mut seals, packet)? {
             deliver(inner, peer, arrival).await?;
@@ -103,7 +129,7 @@ fn note(peer: &Peer, kind: Kind, number: u64) -> Result<Option<Arrival>, End> {
             return Ok(Some(Arrival { from: peer.owner, lane, number, what: What::Missed }));
         }
         Kind::Gone(_) | Kind::Alive => {}
-        Kind::Handshake | Kind::Frame(_) | Kind::Bye => {
+        Kind::Handshake | Kind::Frame(_) | Kind::Bye | Kind::Taken => {
             return Err(BadPacket::Kind(kind.code()).into());
         }
     }
@@ -126,8 +152,8 @@ async fn deliver(inner: &Inner, peer: &Peer, mut arrival: Arrival) -> Result<(),
 async fn talk(
     inner: &Inner,
     peer: &Peer,
-    mut seals: Seals,
-    mut writer: impl Writer,
+    seals: &mut Seals,
+    writer: &mut impl Writer,
 ) -> Result<End, End> {
     let mut packets: Vec<Packet> = [Lane::Control, Lane::Bulk]
         .map(|lane| seals.note(Kind::Resume(lane), peer.session.borrow().taken(lane)))
@@ -138,7 +164,7 @@ async fn talk(
         }
         writer.write(&mut packets).await?;
         let acks = || if inner.is_leaving() { 1 } else { ACKS };
-        while !fill(peer, &mut seals, &mut packets, acks()) {
+        while !fill(peer, seals, &mut packets, acks()) {
             if inner.is_leaving() && peer.session.borrow().is_drained() {
                 packets.push(seals.note(Kind::Bye, 0));
                 writer.write(&mut packets).await?;
@@ -146,7 +172,7 @@ async fn talk(
                 // is still on its way.
                 return std::future::pending().await;
             }
-            pause(peer, &mut seals, &mut packets).await;
+            pause(peer, seals, &mut packets).await;
             if !packets.is_empty() {
                 break;
             }

@@ -294,15 +294,7 @@ impl Inner {
         if let Some(receive) = &receive {
             receive.connected(owner);
         }
-        let end = tokio::select! {
-            // First, so that a replaced line never touches the session of the new one.
-            biased;
-            () = token.cancelled() => {
-                if self.closing.is_cancelled() { End::Closed } else { End::Replaced }
-            }
-            () = self.lab.until(true) => End::Closed,
-            end = line::run(self, &peer, keys, reader, writer) => end,
-        };
+        let end = line::run(self, &peer, keys, reader, writer, &token).await;
         if peer.lines.get() == number {
             peer.line.replace(None);
             if let Some(receive) = &receive {

@@ -33,10 +33,12 @@ pub(super) enum Kind {
     Alive,
     /// "I leave, and have written all that I had."
     Bye,
+    /// "Somebody with your key made a newer line, which I use from now on."
+    Taken,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Handshake,
         Self::Resume(Lane::Control),
         Self::Resume(Lane::Bulk),
@@ -48,6 +50,7 @@ impl Kind {
         Self::Gone(Lane::Bulk),
         Self::Alive,
         Self::Bye,
+        Self::Taken,
     ];
 
     /// The byte that stands for it.
@@ -61,7 +64,12 @@ impl Kind {
         match self {
             Self::Handshake => HANDSHAKE_MAX,
             Self::Frame(_) => PARCEL_MAX,
-            Self::Resume(_) | Self::Acked(_) | Self::Gone(_) | Self::Alive | Self::Bye => 0,
+            Self::Resume(_)
+            | Self::Acked(_)
+            | Self::Gone(_)
+            | Self::Alive
+            | Self::Bye
+            | Self::Taken => 0,
         }
     }
 }
@@ -230,6 +238,6 @@ mod tests {
                 assert_eq!(result, if length > max { refused } else { Ok(length) });
             }
         }
-        assert_eq!(read(0, 11), Err(BadPacket::Kind(11)));
+        assert_eq!(read(0, 12), Err(BadPacket::Kind(12)));
     }
 }

@@ -1,9 +1,9 @@
 //! Links over TCP: one connection a pair, which the owner with the smaller name dials.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     time::Duration,
 };
 
@@ -97,11 +97,24 @@ impl Transport for Tcp {
         halves(stream)
     }
 
+    async fn homes(&self) -> BTreeSet<IpAddr> {
+        let mut homes = BTreeSet::new();
+        for address in self.addresses.values() {
+            // Who cannot be found now cannot come either; the next look may find it.
+            let found = match address.parse() {
+                Ok(address) => vec![address],
+                Err(_) => resolve(address.clone()).await.unwrap_or_default(),
+            };
+            homes.extend(found.iter().map(|found: &SocketAddr| found.ip().to_canonical()));
+        }
+        homes
+    }
+
     async fn accept(&self) -> io::Result<(Self::Reader, Self::Writer, Place)> {
         let Some(listener) = &self.listener else { return std::future::pending().await };
         let (stream, from) = listener.accept().await?;
         let (reader, writer) = halves(stream)?;
-        Ok((reader, writer, Place::Host(from.ip())))
+        Ok((reader, writer, Place::Host(from.ip().to_canonical())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a line needs of a transport: packets in order, both ways.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 
 use super::{
     handshake::Refusal,
@@ -33,6 +33,9 @@ pub(super) trait Transport: 'static {
     /// Reaches for another owner.
     async fn dial(&self, to: maftia_core::seat::Owner) -> io::Result<(Self::Reader, Self::Writer)>;
 
+    /// The hosts where those are at home whom the configuration names.
+    async fn homes(&self) -> BTreeSet<IpAddr>;
+
     /// The next one who reaches for us, and the place that it comes from. An error is passing.
     async fn accept(&self) -> io::Result<(Self::Reader, Self::Writer, Place)>;
 }
@@ -44,7 +47,7 @@ pub(super) enum Place {
     /// This process.
     Here,
     /// A host.
-    Host(std::net::IpAddr),
+    Host(IpAddr),
 }
 
 /// Why a line ended. The session outlives it.
@@ -74,6 +77,9 @@ pub enum End {
     /// The peer made a newer connection.
     #[error("the peer made a newer connection")]
     Replaced,
+    /// The peer was reached by somebody else with our key, whom it serves from now on.
+    #[error("another process with the same key took the line")]
+    Taken,
     /// The peer left in order.
     #[error("the peer left")]
     Left,
@@ -91,7 +97,8 @@ impl End {
             | Self::Parcel(_)
             | Self::Lie(_)
             | Self::Refused(_)
-            | Self::RefusedUs(_) => true,
+            | Self::RefusedUs(_)
+            | Self::Taken => true,
             Self::Broken(_) | Self::Silent | Self::Replaced | Self::Left | Self::Closed => false,
         }
     }

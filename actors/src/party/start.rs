@@ -210,6 +210,7 @@ impl<P: Protocol> Started<P> {
             resident: Weak::clone(&self.resident),
             state: self.state.clone(),
             control: Rc::clone(&self.control),
+            taken: RefCell::default(),
         })
     }
 
@@ -236,9 +237,24 @@ struct Reception<P: Protocol> {
     resident: Weak<Resident<P>>,
     state: watch::Receiver<State>,
     control: Rc<Control<P>>,
+    /// Members of the party's group that serve another process under its name, by their word.
+    taken: RefCell<BTreeSet<Owner>>,
 }
 
 impl<P: Protocol> Reception<P> {
+    /// Stops the party once one correct member of its group serves another process in its place: two
+    /// that speak with one key would take each other's lines and answers for ever.
+    fn on_taken(&self, peer: Owner) {
+        let Some(party) = self.party.upgrade() else { return };
+        let Some(group) = party.directory.group(party.home) else { return };
+        if matches!(peer, Owner::Party(of, _) if of == party.home) {
+            self.taken.borrow_mut().insert(peer);
+        }
+        if self.taken.borrow().len() >= group.thresholds.one_correct() {
+            party.stop("another process speaks with the same key, and is served in its place");
+        }
+    }
+
     fn tell_control(&self, party: &Rc<Party>, from: Owner, body: Bytes) {
         let started = Started {
             party: Rc::clone(party),
@@ -288,10 +304,14 @@ impl<P: Protocol> Receive for Reception<P> {
     }
 
     fn connected(&self, peer: Owner) {
+        self.taken.borrow_mut().remove(&peer);
         tracing::debug!(peer = %peer.seen_from(None), "connected");
     }
 
     fn disconnected(&self, peer: Owner, why: &End) {
         tracing::debug!(peer = %peer.seen_from(None), "disconnected: {why}");
+        if matches!(why, End::Taken) {
+            self.on_taken(peer);
+        }
     }
 }

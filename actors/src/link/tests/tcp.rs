@@ -13,6 +13,8 @@ use tokio::{
 use super::{Inbox, body, client, orders, p, passport, run, until};
 use crate::link::{
     Links,
+    handshake::Dialing,
+    packet::Packet,
     tcp::{Tcp, TcpError},
 };
 
@@ -164,7 +166,7 @@ fn slow_and_silent_strangers_keep_nobody_else_out() {
         for _ in 0..300 {
             silent.push(stranger(address).await);
         }
-        let mut slow = silent.remove(0);
+        let mut slow = silent.pop().unwrap();
         let (_, mut writer) = slow.split();
         let drip = async {
             // One byte every 50 ms: the handshake would take a quarter of a minute.
@@ -175,8 +177,9 @@ fn slow_and_silent_strangers_keep_nobody_else_out() {
         let (dialer, _, _) = open(p(0), false, &[(p(1), address)]).await;
         dialer.send(p(1), Lane::Control, &orders(), body(1)).unwrap();
         until("an honest one gets in", || inbox.heard(p(0), Lane::Control) == [1]).await;
-        let waits = silent[0].try_read(&mut [0]).unwrap_err();
+        let waits = silent[298].try_read(&mut [0]).unwrap_err();
         assert_eq!(waits.kind(), io::ErrorKind::WouldBlock, "it had to wait for the others");
+        assert_eq!(silent[0].try_read(&mut [0]).unwrap(), 0, "the oldest one made room");
         tokio::time::timeout(Duration::from_secs(8), drip).await.expect("it is turned away");
         for mut stream in silent {
             assert!(closes(&mut stream, Duration::from_secs(5)).await.is_some());
@@ -227,5 +230,79 @@ fn a_port_in_use_is_named() {
         let error = Tcp::bind(Some(address), BTreeMap::new()).await.unwrap_err();
         assert!(matches!(error, TcpError::InUse(at) if at == address));
         assert!(error.to_string().contains("the port is in use"), "{error}");
+    });
+}
+
+/// Connections from nine hosts that hold as many seats as they get, and come again when they lose
+/// them; those that `speak` begin as a member would.
+async fn flood(to: SocketAddr, speak: bool) {
+    let mut held = Vec::new();
+    for turn in 0_usize.. {
+        let socket = TcpSocket::new_v4().unwrap();
+        let host = 66 + (turn % 9) as u8;
+        socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+        let Ok(mut stream) = socket.connect(to).await else { continue };
+        if speak {
+            let (_, hello) = Dialing::start(&passport(p(3)), p(1));
+            let packet = Packet::handshake(hello);
+            // It may have been turned away already.
+            let _ = stream.write_all(&[&packet.head.write()[..], &packet.body].concat()).await;
+        }
+        held.push(stream);
+        if turn.is_multiple_of(64) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            held.retain(|stream| !matches!(stream.try_read(&mut [0; 512]), Ok(0)));
+        }
+    }
+}
+
+/// Whether somebody reaches p(1) from an address of the configuration while strangers flood it.
+async fn gets_in(who: Owner, known: bool, speak: bool) -> bool {
+    let home = if known { [(p(0), any())] } else { [(p(0), SocketAddr::from(([10, 9, 8, 7], 1)))] };
+    let (_links, inbox, address) = open(p(1), true, &home).await;
+    let flood = spawn_local(flood(address, speak));
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let (dialer, _, _) = open(who, false, &[(p(1), address)]).await;
+    dialer.send(p(1), Lane::Control, &orders(), body(1)).unwrap();
+    let arrives = async {
+        while inbox.heard(who, Lane::Control) != [1] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(2), arrives).await.is_ok();
+    flood.abort();
+    in_time
+}
+
+#[test]
+fn members_have_seats_that_flooding_strangers_cannot_take() {
+    run(async {
+        assert!(!gets_in(p(0), false, true).await, "from elsewhere it is one of many");
+        assert!(gets_in(p(0), true, true).await, "strangers that speak");
+        assert!(gets_in(p(0), true, false).await, "strangers that say nothing");
+    });
+}
+
+#[test]
+fn who_comes_from_elsewhere_gets_in_among_silent_strangers() {
+    run(async {
+        assert!(gets_in(client(0), false, false).await);
+    });
+}
+
+#[test]
+fn two_processes_with_one_key_do_not_take_turns() {
+    run(async {
+        let (_links, inbox, address) = open(p(1), true, &[]).await;
+        let (first, at_first, _) = open(client(0), false, &[(p(1), address)]).await;
+        first.send(p(1), Lane::Bulk, &orders(), body(1)).unwrap();
+        until("the first one is there", || inbox.heard(client(0), Lane::Bulk) == [1]).await;
+        let (second, at_second, _) = open(client(0), false, &[(p(1), address)]).await;
+        until("the first one is told", || at_first.ends.borrow().len() == 1).await;
+        let end = at_first.ends.borrow()[0].clone();
+        assert!(end.contains("another process with the same key"), "{end}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(at_second.ends.borrow().is_empty(), "the second one keeps its line");
+        assert!(second.status()[0].connected && !first.status()[0].connected);
     });
 }
