@@ -16,19 +16,24 @@ use crate::{
         atomic::vector::{Entry, Signed},
         batch::Batch,
     },
+    wire::limits::BATCH_BYTES_MAX,
 };
 
 /// How many agreements below the floor are retired in one step. A party that resumes a million rounds
 /// ahead does not do all at once.
 const RETIRED_PER_STEP: u64 = 1_024;
 
-/// How often a batch is sent to a party that asks for it. Once is enough; more, when the backlog of a
-/// link was lost; without a bound, a few bytes would make us send megabytes for ever.
-const SERVINGS_MAX: u8 = 4;
+/// How many bytes of a batch are sent to a party that asks for it: a full batch four times. Once is
+/// enough; more, when the backlog of a link was lost; without a bound, a few bytes would make us send
+/// megabytes for ever.
+const SERVED_MAX: usize = 4 * BATCH_BYTES_MAX;
+
+/// What sending a batch counts for at least, so that a small one is sent 64 times.
+const SERVED_MIN: usize = SERVED_MAX / 64;
 
 /// How often the frames of an agreement are said again to a party: as often as its backlog may
 /// overflow in one round. They are small, but so is the question.
-const REPEATS_MAX: u8 = 16;
+const REPEATS_MAX: u8 = 64;
 
 /// One round at one party: under way, or decided and kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,8 +58,8 @@ pub(super) struct Open {
     pub(super) recalled: BTreeSet<PartyId>,
     /// How often this party said it again to whom.
     repeated: BTreeMap<PartyId, u8>,
-    /// How often this party sent which batch to whom.
-    pub(super) served: BTreeMap<(PartyId, Digest), u8>,
+    /// How much this party sent of which batch to whom.
+    served: BTreeMap<(PartyId, Digest), usize>,
 }
 
 impl Open {
@@ -98,8 +103,11 @@ impl Open {
     pub(super) fn serve(&mut self, party: PartyId, digest: Digest) -> Option<Batch> {
         let batch = self.bodies.get(&digest)?;
         let served = self.served.entry((party, digest)).or_default();
-        *served = served.saturating_add(1);
-        (*served <= SERVINGS_MAX).then(|| batch.clone())
+        if *served >= SERVED_MAX {
+            return None;
+        }
+        *served += batch.weight().max(SERVED_MIN);
+        Some(batch.clone())
     }
 
     /// Whether to say to `party` again what was said in the agreement.

@@ -179,7 +179,7 @@ fn who_asks_again_and_again_is_answered_so_often() {
         std::mem::take(&mut world.pool).len()
     };
     assert!(answers() >= 2, "its batch, and its part in the agreement");
-    for _ in 0..30 {
+    for _ in 0..80 {
         answers();
     }
     assert_eq!(answers(), 0);
