@@ -150,7 +150,6 @@ impl Desk {
 /// A client of all groups of a configuration. Its requests may be asked from several tasks.
 pub struct Client {
     id: ClientId,
-    haste: Haste,
     desks: BTreeMap<GroupId, Desk>,
 }
 
@@ -180,7 +179,7 @@ impl Client {
             let (count, questions) = (tokio::sync::Mutex::new(0), AtomicU64::new(0));
             desks.insert(group.id, Desk { node, shared, count, questions });
         }
-        Ok(Self { id, haste, desks })
+        Ok(Self { id, desks })
     }
 
     /// Who this is.
@@ -259,11 +258,6 @@ impl Client {
     /// What this client saw of the replicas of a group.
     pub fn seen(&self, group: GroupId) -> BTreeMap<PartyId, Seen> {
         self.desks.get(&group).map(|desk| lock(&desk.shared.seen).clone()).unwrap_or_default()
-    }
-
-    /// When its answers are taken.
-    pub fn haste(&self) -> Haste {
-        self.haste
     }
 
     /// Ends all sessions.

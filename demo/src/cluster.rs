@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) mod kind;
 
-pub(crate) use kind::FaultKind;
+pub(crate) use maftia::faults::FaultKind;
 
 /// A replica of a group: `left[2]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,7 +20,7 @@ use crate::{
     carrier::{Answer, Carrier},
     cluster::{
         Account, Begun, Change, Cluster, Echo, Ending, FaultKind, Group, GroupStatus, Item,
-        LockLine, Replica, Role, TxCard, TxLine, Voted, Votes,
+        LockLine, Replica, Role, TxCard, TxLine, Voted, Votes, kind,
     },
     failure::{Code, Failure},
 };
@@ -81,7 +81,7 @@ impl<C: Carrier> Live<C> {
             };
             (party.number(), words)
         };
-        let lying = |(at, kind): &(Replica, FaultKind)| at.group == group.name && kind.lies();
+        let lying = |(at, kind): &(Replica, FaultKind)| at.group == group.name && kind::lies(*kind);
         let liars = self.carrier.faults().iter().filter(|fault| lying(fault)).count();
         let votes = Votes {
             group: group.name.clone(),

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use maftia::{
     client::{AskError, Client, Haste, Voted},
     cluster::{Cluster, Condition, FaultError, session_number},
-    faults::FaultKind as Injected,
 };
 use maftia_actors::node::NodeError;
 use maftia_core::{
@@ -273,10 +272,7 @@ impl Carrier for Reached {
 
     async fn fault(&self, at: &Replica, kind: FaultKind) -> Result<(), Failure> {
         let (group, party) = self.place(at)?;
-        let injected: Injected = kind.name().parse().map_err(|error| {
-            Failure::new(Code::UnknownFault, format!("{error}"), "`help fault` lists them")
-        })?;
-        let set = self.cluster.fault(group, party, injected).await;
+        let set = self.cluster.fault(group, party, kind).await;
         set.map_err(|error| not_set(at, &error))?;
         self.faults.borrow_mut().insert(at.clone(), kind);
         self.healed.borrow_mut().remove(at);
@@ -288,7 +284,7 @@ impl Carrier for Reached {
         let fault = self.faults.borrow().get(at).copied();
         if fault == Some(FaultKind::CorruptState) {
             // What it remembers is right: it makes its state anew from that.
-            match self.cluster.fault(group, party, Injected::Crash).await {
+            match self.cluster.fault(group, party, FaultKind::Crash).await {
                 // It has stopped already.
                 Ok(()) | Err(FaultError::Silent) => {}
                 Err(error) => return Err(not_set(at, &error)),

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::{
-    cluster::{Change, Echo, GroupStatus, Item, LockLine, State, TxCard, TxLine, Votes},
+    cluster::{
+        Change, Echo, GroupStatus, Item, LockLine, State, TxCard, TxLine, Votes, kind::does,
+    },
     command::{find, help, table::Entry},
     failure::{Code, Failure},
     report::{Ended, HelpLine, Reading, Report, Tally},
@@ -48,7 +50,7 @@ pub(crate) fn report(report: &Report) -> String {
             format!(
                 "{replica} is faulty now: {}. {} tolerates {tolerates}; this is fault {faulty}. \
                  {evidence}.\n",
-                kind.does(),
+                does(*kind),
                 replica.group
             )
         }

@@ -1,123 +1,62 @@
-//! The faults that can be injected, and how much of each can come to light.
+//! What the console says of the faults that can be injected.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Serialize, Serializer};
+use maftia::faults::FaultKind;
 
 use crate::{
     command::words::printable,
     failure::{Code, Failure, meant},
 };
 
-/// A way to be faulty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum FaultKind {
-    /// It stops.
-    Crash,
-    /// It listens and says nothing.
-    Mute,
-    /// It says everything late.
-    Delay,
-    /// It tells different things to different parties, where it is the sender.
-    Equivocate,
-    /// It answers clients with wrong values.
-    CorruptReply,
-    /// It says things in the name of others.
-    Forge,
-    /// It says old things again, where they do not belong.
-    Replay,
-    /// It keeps its shares of coins and signatures to itself.
-    WithholdShares,
-    /// It changes its state behind the back of the protocol.
-    CorruptState,
-}
-
-/// One line a fault: the kind, its name, the class of evidence that it can reach, what it does.
-const KINDS: [(FaultKind, &str, &str, &str); 9] = [
-    (FaultKind::Crash, "crash", "suspected", "it stops"),
-    (FaultKind::Mute, "mute", "suspected", "it listens and says nothing"),
-    (FaultKind::Delay, "delay", "suspected", "it says everything late"),
-    (
-        FaultKind::Equivocate,
-        "equivocate",
-        "attested",
-        "it tells different things to different parties, where it is the sender",
-    ),
-    (FaultKind::CorruptReply, "corrupt-reply", "observed", "it answers clients with wrong values"),
-    (FaultKind::Forge, "forge", "attested", "it says things in the name of others"),
-    (FaultKind::Replay, "replay", "attested", "it says old things again, where they do not belong"),
-    (
-        FaultKind::WithholdShares,
-        "withhold-shares",
+/// What there is to say of a fault: the class of evidence that it can reach, or `none`, and what it
+/// does, in a sentence without its subject.
+const fn about(kind: FaultKind) -> (&'static str, &'static str) {
+    match kind {
+        FaultKind::Crash => ("suspected", "it stops"),
+        FaultKind::Mute => ("suspected", "it listens and says nothing"),
+        FaultKind::Delay => ("suspected", "it says everything late"),
+        FaultKind::Equivocate => {
+            ("attested", "it tells different things to different parties, where it is the sender")
+        }
+        FaultKind::CorruptReply => ("observed", "it answers clients with wrong values"),
+        FaultKind::Forge => ("attested", "it says things in the name of others"),
+        FaultKind::Replay => ("attested", "it says old things again, where they do not belong"),
         // A network may be slow for ever with just these messages, so nobody can tell.
-        "none",
-        "it keeps its shares of coins and signatures to itself",
-    ),
-    (
-        FaultKind::CorruptState,
-        "corrupt-state",
-        "observed",
-        "it changes its state behind the back of the protocol",
-    ),
-];
-
-impl FaultKind {
-    /// All kinds, in the order of the help.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        KINDS.into_iter().map(|(kind, ..)| kind)
-    }
-
-    /// Its name on the command line.
-    pub(crate) fn name(self) -> &'static str {
-        self.line().1
-    }
-
-    /// The class of evidence that it can reach, or `none`.
-    pub(crate) fn reaches(self) -> &'static str {
-        self.line().2
-    }
-
-    /// What it does, in a sentence without its subject.
-    pub(crate) fn does(self) -> &'static str {
-        self.line().3
-    }
-
-    /// Whether it can make a value wrong once there are more than `f` of it. Silence cannot.
-    pub(crate) fn lies(self) -> bool {
-        !matches!(self, Self::Crash | Self::Mute | Self::Delay | Self::WithholdShares)
-    }
-
-    fn line(self) -> &'static (Self, &'static str, &'static str, &'static str) {
-        KINDS.iter().find(|line| line.0 == self).expect("a test finds every kind in the table")
+        FaultKind::WithholdShares => {
+            ("none", "it keeps its shares of coins and signatures to itself")
+        }
+        FaultKind::CorruptState => {
+            ("observed", "it changes its state behind the back of the protocol")
+        }
     }
 }
 
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The class of evidence that it can reach, or `none`.
+pub(crate) const fn reaches(kind: FaultKind) -> &'static str {
+    about(kind).0
 }
 
-impl FromStr for FaultKind {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Failure> {
-        Self::all().find(|kind| kind.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::all().map(Self::name).collect();
-            let meant = meant(text, names.iter().copied());
-            Failure::new(
-                Code::UnknownFault,
-                format!("`{}` is no fault", printable(text)),
-                format!("{meant}known are {}", names.join(", ")),
-            )
-        })
-    }
+/// What it does, in a sentence without its subject.
+pub(crate) const fn does(kind: FaultKind) -> &'static str {
+    about(kind).1
 }
 
-impl Serialize for FaultKind {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.name())
-    }
+/// Whether it can make a value wrong once there are more than `f` of it. Silence cannot.
+pub(crate) const fn lies(kind: FaultKind) -> bool {
+    use FaultKind::{Crash, Delay, Mute, WithholdShares};
+    !matches!(kind, Crash | Mute | Delay | WithholdShares)
+}
+
+/// The fault of this name.
+pub(crate) fn named(text: &str) -> Result<FaultKind, Failure> {
+    text.parse().map_err(|_| {
+        let names = FaultKind::ALL.map(FaultKind::name);
+        let meant = meant(text, names);
+        Failure::new(
+            Code::UnknownFault,
+            format!("`{}` is no fault", printable(text)),
+            format!("{meant}known are {}", names.join(", ")),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -125,14 +64,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_reads_back_by_its_name_and_a_slip_finds_it() {
-        for kind in FaultKind::all() {
-            assert_eq!(kind.name().parse(), Ok(kind));
+    fn every_kind_reaches_a_class_and_a_slip_finds_it() {
+        for kind in FaultKind::ALL {
+            assert_eq!(named(kind.name()), Ok(kind));
             assert!(
-                ["none", "suspected", "observed", "attested", "proven"].contains(&kind.reaches())
+                ["none", "suspected", "observed", "attested", "proven"].contains(&reaches(kind))
             );
+            let json = serde_json::to_value(kind).unwrap();
+            assert_eq!(json, kind.name(), "JSON and command line say the same");
         }
-        let wrong = "corupt-reply".parse::<FaultKind>().unwrap_err();
+        let wrong = named("corupt-reply").unwrap_err();
         assert!(wrong.help.starts_with("did you mean `corrupt-reply`?"), "{}", wrong.help);
     }
 }

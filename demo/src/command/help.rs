@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::table::{Entry, Shape, TABLE};
-use crate::cluster::FaultKind;
+use crate::cluster::{
+    FaultKind,
+    kind::{does, reaches},
+};
 
 impl Entry {
     /// How the command is written.
@@ -39,8 +42,8 @@ impl Entry {
             let _ = writeln!(text, "  {}", self.more);
         }
         if self.name == "fault" {
-            for kind in FaultKind::all() {
-                let _ = writeln!(text, "  {:<16} {}; {}", kind.name(), kind.does(), kind.reaches());
+            for kind in FaultKind::ALL {
+                let _ = writeln!(text, "  {:<16} {}; {}", kind.name(), does(kind), reaches(kind));
             }
         }
         let _ = writeln!(text, "  example: {}", self.example);
@@ -74,8 +77,8 @@ pub(crate) fn manual() -> String {
         let _ = writeln!(page, "| `{usage}` | {about} |");
     }
     page.push_str("\n| fault | does | evidence it can reach |\n|---|---|---|\n");
-    for kind in FaultKind::all() {
-        let _ = writeln!(page, "| `{}` | {} | {} |", kind.name(), kind.does(), kind.reaches());
+    for kind in FaultKind::ALL {
+        let _ = writeln!(page, "| `{}` | {} | {} |", kind.name(), does(kind), reaches(kind));
     }
     page
 }

@@ -1,7 +1,7 @@
 //! The one table of commands.
 
 use super::{Command, words::Given};
-use crate::failure::Failure;
+use crate::{cluster::kind, failure::Failure};
 
 /// What can stand at a place of a command. Completion and usage come from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +223,7 @@ pub(crate) const TABLE: &[Entry] = &[
                as such. Over a network this works with nodes that were started with --lab.",
         example: "fault left[2] corrupt-reply",
         build: |given| {
-            let (at, kind) = (given.word(0).parse()?, given.word(1).parse()?);
+            let (at, kind) = (given.word(0).parse()?, kind::named(given.word(1))?);
             Ok(Command::Fault { at, kind, force: given.has("--force") })
         },
         ..PLAIN

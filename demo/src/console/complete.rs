@@ -48,7 +48,7 @@ impl Words {
             Shape::Account(_) => self.accounts.clone(),
             Shape::Group => self.groups.clone(),
             Shape::Replica => self.replicas.clone(),
-            Shape::Kind => FaultKind::all().map(|kind| kind.name().to_owned()).collect(),
+            Shape::Kind => FaultKind::ALL.into_iter().map(|kind| kind.name().to_owned()).collect(),
             Shape::Token => vec!["$token".to_owned()],
             Shape::Client => self.clients.clone(),
             Shape::Tx => self.transactions.clone(),

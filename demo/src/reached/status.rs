@@ -70,7 +70,7 @@ impl Reached {
     fn known_fault(&self, id: &Replica, condition: &Condition) -> Option<FaultKind> {
         let mut faults = self.faults.borrow_mut();
         if let Condition::Answers(status) = condition {
-            match status.fault.and_then(|kind| kind.name().parse().ok()) {
+            match status.fault {
                 Some(kind) => faults.insert(id.clone(), kind),
                 None => faults.remove(id),
             };

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     cluster::{
         Account, Begun, Change, Cluster, Echo, Ending, FaultKind, Group, GroupStatus, Item,
-        LockLine, Replica, ReplicaStatus, Role, State, TxCard, TxLine, Voted, Votes,
+        LockLine, Replica, ReplicaStatus, Role, State, TxCard, TxLine, Voted, Votes, kind,
     },
     failure::{Code, Failure},
 };
@@ -52,7 +52,7 @@ impl Fake {
                 _ => votes.agree.push(index),
             }
         }
-        let lying = |at: &Replica, kind: &FaultKind| at.group == group && kind.lies();
+        let lying = |at: &Replica, kind: &FaultKind| at.group == group && kind::lies(*kind);
         votes.broken = faults.iter().filter(|(at, kind)| lying(at, kind)).count() > 1;
         if votes.agree.len() + votes.outvoted.len() < 3 {
             return Err(Failure::quorum_lost(group, votes.agree.len(), 4, 3, 1));
@@ -286,8 +286,8 @@ impl Cluster for Fake {
         let items = faults.iter().map(|(at, kind)| Item {
             culprit: at.clone(),
             kind: kind.name().to_owned(),
-            class: kind.reaches().to_owned(),
-            text: kind.does().to_owned(),
+            class: kind::reaches(*kind).to_owned(),
+            text: kind::does(*kind).to_owned(),
         });
         Ok(items.collect())
     }

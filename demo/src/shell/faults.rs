@@ -1,7 +1,7 @@
 //! Faults, cures and what came to light.
 
 use super::{Cluster, Code, Failure, FaultKind, Replica, Report, Shell};
-use crate::cluster::GroupStatus;
+use crate::cluster::{GroupStatus, kind::reaches};
 
 impl<C: Cluster> Shell<C> {
     pub(super) async fn status(&self, only: Option<&str>) -> Result<Report, Failure> {
@@ -29,7 +29,7 @@ impl<C: Cluster> Shell<C> {
         }
         self.cluster.fault(&at, kind).await?;
         let (faulty, tolerates) = (others.len() + 1, group.f);
-        Ok(Report::Injected { replica: at, kind, reaches: kind.reaches(), faulty, tolerates })
+        Ok(Report::Injected { replica: at, kind, reaches: reaches(kind), faulty, tolerates })
     }
 
     pub(super) async fn heal(&self, only: Option<Replica>) -> Result<Report, Failure> {
