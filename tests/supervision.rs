@@ -9,7 +9,7 @@ use std::{
 };
 
 use maftia_actors::{
-    link::memory::Hub,
+    link::{memory::Hub, session::CONTROL_FRAMES_MAX},
     log::Store,
     node::{Durability, Frozen, Network, Node, Plan},
     party::State,
@@ -32,6 +32,9 @@ use serde::{Deserialize, Serialize};
 
 const N: u16 = 4;
 
+/// What a child adds when it is told that frames are lost.
+const MISSED: u64 = 1_000_000;
+
 /// Adds up what everyone says, in a child; falls or freezes when it is told to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Fragile {
@@ -43,6 +46,8 @@ enum Said {
     Number(u64),
     Poison,
     Freeze,
+    /// Says so many nothings to party 3.
+    Flood(u32),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +70,9 @@ impl Protocol for Fragile {
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
         match event {
             Event::Input(Said::Freeze) => panic!("poisoned by its own user"),
+            Event::Input(Said::Flood(count)) => {
+                (0..count).for_each(|_| fx.send(PartyId::new(3), Said::Flood(0)));
+            }
             Event::Input(said) => fx.broadcast(said),
             Event::Message { from, message: Said::Poison } => {
                 assert_eq!(from.member(), Some(fx.seat().me()), "poisoned by a peer");
@@ -110,10 +118,12 @@ impl Protocol for Adder {
     }
 
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
-        if let Event::Input(number) = event {
-            self.sum += number;
-            fx.output(self.sum);
+        match event {
+            Event::Input(number) => self.sum += number,
+            Event::Missed { .. } => self.sum += MISSED,
+            _ => return,
         }
+        fx.output(self.sum);
     }
 
     fn route<C: Children<Self>>(ask: Never, _: &mut C) {
@@ -307,5 +317,22 @@ async fn a_restarted_party_has_lost_nothing_and_repeats_nothing() {
         group.agree(&[3], 211).await;
         group.say(3, Said::Number(1_000)).await;
         group.agree(&[0, 1, 2, 3], 1_211).await;
+    }
+}
+
+/// A party was away for longer than a backlog lasts: whatever lives in it is told what it missed.
+#[actix_rt::test]
+async fn a_lost_frame_is_made_known_to_every_instance() {
+    for placement in placements() {
+        let mut group = Group::start(placement).await;
+        group.say(0, Said::Number(1)).await;
+        group.agree(&[0, 1, 2, 3], 1).await;
+        group.nodes[3].take().expect("it is up").crash();
+        let most = u32::try_from(CONTROL_FRAMES_MAX).unwrap();
+        group.say(0, Said::Flood(most + 1)).await;
+        group.say(1, Said::Number(2)).await;
+        group.agree(&[0, 1, 2], 3).await;
+        group.raise(3).await;
+        group.agree(&[3], MISSED + 3).await;
     }
 }
