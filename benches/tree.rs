@@ -1,30 +1,23 @@
-//! What the machine costs apart from protocols: a step inside a tree, and a hop between actors,
-//! beside a bare actix message in the same run.
+//! What the machine costs apart from protocols: a step inside a tree, and a hop between two actors of
+//! a party, beside a bare actix message in the same run, on the same thread.
+//!
+//! A hop is: an instance asks or answers, and the instance that it is for takes a step. Without its
+//! log record it has what a bare message has, a message and a step, so these two are compared. Two
+//! bare actors do the same as two instances: each answers the other, with so many messages on the
+//! way at a time; the message is as large as a piece of mail, and the step is one of a tree.
 
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
+#[path = "support/hop.rs"]
+mod hop;
 mod support;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use actix::{Actor, Context, Handler, Message};
 use bytes::Bytes;
-use maftia_actors::{
-    link::memory::Hub,
-    log::Store,
-    node::{Durability, Frozen, Network, Node, Plan},
-    placement::Placement,
-    pool::Pool,
-};
 use maftia_core::{
     children::Children,
-    crypto::{Digest, Job},
+    crypto::Job,
     effects::{Effects, Lane, To},
     fault::Fault,
     host::{Alarm, Host, Outside},
@@ -38,11 +31,14 @@ use maftia_core::{
     wire,
 };
 use serde::{Deserialize, Serialize};
-use support::{cpu_time, group, median};
+use support::{group, median};
 
 /// Asks its child for each message or input, and tells what it hears.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Parent;
+
+/// How often each figure is measured.
+const ROUNDS: usize = 5;
 
 /// Counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,101 +128,12 @@ fn step() -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / (3 * frames) as f64
 }
 
-/// Microseconds of CPU an input, with the child in its parent's actor or in its own.
-async fn inputs(placement: Placement) -> f64 {
-    let (seats, known) = group(4);
-    let told = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&told);
-    let plan = Plan::<Parent> {
-        seat: seats[0].clone(),
-        spec: (),
-        network_id: Digest::of("bench", b""),
-        known,
-        key: None,
-        guests: None,
-        durability: Durability::Memory(Store::default()),
-        network: Network::Memory(Hub::new()),
-        pool: Pool::new(1),
-        placement,
-        outputs: Box::new(move |_| {
-            count.fetch_add(1, Ordering::Relaxed);
-        }),
-        control: Box::new(|_, _, _| {}),
-        frozen: Frozen::Fence,
-    };
-    let node = Node::start(plan).await.expect("a fresh party");
-    let (rounds, burst) = (400, 500);
-    let cpu = cpu_time();
-    for round in 1..=rounds {
-        let burst = move |started: &maftia_actors::party::Started<Parent>| {
-            for _ in 0..burst {
-                while started.root.try_ask(1).is_err() {}
-            }
-        };
-        node.with_party(burst).await.expect("it lives");
-        while told.load(Ordering::Relaxed) < round * 500 {
-            tokio::time::sleep(Duration::from_micros(50)).await;
-        }
-    }
-    let spent = cpu_time().saturating_sub(cpu).as_secs_f64() * 1e6;
-    node.crash();
-    spent / (rounds * burst) as f64
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Bare(#[allow(dead_code, reason = "as large as a piece of mail")] [u64; 24]);
-
-struct Sink(Arc<AtomicU64>);
-
-impl Actor for Sink {
-    type Context = Context<Self>;
-}
-
-impl Handler<Bare> for Sink {
-    type Result = ();
-
-    fn handle(&mut self, _: Bare, _: &mut Context<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Microseconds a bare actix message of the size of a piece of mail, in bursts, on one arbiter.
-async fn bare() -> f64 {
-    let told = Arc::new(AtomicU64::new(0));
-    let sink = Arc::clone(&told);
-    let actor = Sink::create(|context: &mut Context<Sink>| {
-        context.set_mailbox_capacity(1_024);
-        Sink(sink)
-    });
-    let (rounds, burst, start) = (400, 500, Instant::now());
-    for round in 1..=rounds {
-        for _ in 0..burst {
-            actor.try_send(Bare([0; 24])).expect("there is room");
-        }
-        while told.load(Ordering::Relaxed) < round * burst {
-            tokio::task::yield_now().await;
-        }
-    }
-    start.elapsed().as_secs_f64() * 1e6 / (rounds * burst) as f64
-}
-
 fn main() {
     actix_rt::System::new().block_on(async {
-        println!("the machine apart from protocols (medians of 5)");
-        println!("  a step of a tree: {:.2} us", median((0..5).map(|_| step()).collect()));
-        let (mut inline, mut detached, mut floor) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..5 {
-            inline.push(inputs(Placement::inline()).await);
-            detached.push(inputs(Placement::detached([Child::KIND])).await);
-            floor.push(bare().await);
+        println!("the machine apart from protocols (medians of {ROUNDS})");
+        println!("  a step of a tree: {:.2} us", median((0..ROUNDS).map(|_| step()).collect()));
+        for window in [1, 256] {
+            hop::compare(window, ROUNDS).await;
         }
-        let (inline, detached, floor) = (median(inline), median(detached), median(floor));
-        let hop = (detached - inline) / 2.0;
-        println!(
-            "  an input, logged and answered: {inline:.2} us in one actor, {detached:.2} us in two"
-        );
-        println!("  a hop between actors, its log record included: {hop:.2} us");
-        println!("  floor: a bare actix message of the same size: {floor:.2} us");
     });
 }

@@ -43,6 +43,11 @@ impl<'a, P: Protocol> Desk<'a, P> {
     pub(crate) fn new(placement: &'a Placement) -> Self {
         Self { placement, wishes: Vec::new() }
     }
+
+    /// A desk that writes on paper that was used before.
+    pub(crate) fn on(paper: Vec<Wish<P>>, placement: &'a Placement) -> Self {
+        Self { placement, wishes: paper }
+    }
 }
 
 impl<P: Protocol> Outside for Desk<'_, P> {

@@ -1,9 +1,12 @@
 //! A protocol instance as a supervised actor: remember, step, release.
+//!
+//! An actor takes its mail in batches. Each piece is remembered, then stepped; what the steps want
+//! outside the party is held, and leaves when the whole batch is in the log.
 
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
@@ -21,11 +24,14 @@ use maftia_core::{
 };
 
 use crate::{
-    address::{Address, Deliver, MAILBOX},
+    address::{Address, Letter, Ring},
     desk::{Desk, Wish},
-    log::{Entry, Lsn, Origin, Record},
+    log::{Lsn, Record, Taking},
     party::{Lodger, Party},
 };
+
+/// The most mail that an actor takes before what it caused leaves, and others have their turn.
+const BATCH: usize = 64;
 
 /// Where the outputs of a root go, with their numbers.
 pub(crate) type Up<P> = Box<dyn Fn(u64, <P as Protocol>::Output)>;
@@ -46,21 +52,25 @@ pub(crate) struct Resident<P: Protocol> {
     address: RefCell<Option<Address<P>>>,
     children: RefCell<BTreeMap<Segment, Box<dyn Any>>>,
     started: Cell<bool>,
+    /// Its name as the log has it.
+    name: Bytes,
+    /// Its number at the pulse.
+    pulse: u64,
+    /// Mail that it took out of its mailbox and did not come to yet.
+    hand: Cell<VecDeque<Letter<P>>>,
+    /// The paper that its desk writes on.
+    paper: Cell<Vec<Wish<P>>>,
 }
 
 impl<P: Protocol> Actor for Instance<P> {
     type Context = Context<Self>;
 }
 
-impl<P: Protocol> Handler<Deliver<P>> for Instance<P> {
+impl<P: Protocol> Handler<Ring> for Instance<P> {
     type Result = ();
 
-    fn handle(&mut self, Deliver { mail, origin }: Deliver<P>, _: &mut Context<Self>) {
-        self.resident.take(mail, origin);
-        while let Some(mail) = self.resident.address().and_then(|address| address.spilled()) {
-            self.resident.take(mail, None);
-        }
-        self.resident.party.settle();
+    fn handle(&mut self, _: Ring, _: &mut Context<Self>) {
+        self.resident.work();
     }
 }
 
@@ -89,16 +99,17 @@ impl<P: Protocol> Resident<P> {
             address: RefCell::default(),
             children: RefCell::default(),
             started: Cell::new(saved.is_some()),
+            name: wire::encode(&id),
+            pulse: party.pulse().enter(&id),
+            hand: Cell::default(),
+            paper: Cell::default(),
         });
         let lodger = Rc::clone(&resident);
-        let actor = Instance::create(|context| {
-            context.set_mailbox_capacity(MAILBOX);
-            Instance { resident: Rc::clone(&resident) }
-        });
+        let actor = Instance { resident: Rc::clone(&resident) }.start();
         let address = Address::new(id.clone(), actor);
         *resident.address.borrow_mut() = Some(address.clone());
         party.lodge(&id, lodger, &address);
-        resident.grant(0, desk.wishes);
+        resident.grant(0, &address, desk.wishes);
         if saved.is_none() {
             party.post(&address, Mail::Start);
         }
@@ -110,30 +121,56 @@ impl<P: Protocol> Resident<P> {
         self.address.borrow().clone()
     }
 
-    /// Remember, step, release.
-    fn take(&self, mail: Mail<P>, origin: Option<Origin>) {
-        let party = &self.party;
-        party.arrived(&self.seat.id, &mail, origin.is_some());
-        let frame = matches!(mail, Mail::Frame { .. });
-        if self.address.borrow().is_none() {
-            return origin.into_iter().for_each(|origin| party.took(origin));
+    /// Takes what is in the mailbox, or a batch of it.
+    fn work(&self) {
+        let Some(address) = self.address() else { return };
+        let mut hand = self.hand.take();
+        if hand.is_empty() {
+            address.fill(&mut hand);
         }
-        if !party.is_live() || (mail == Mail::Start && self.started.replace(true)) {
+        for _ in 0..BATCH {
+            let Some(letter) = hand.pop_front() else { break };
+            self.take(letter, &address);
+        }
+        if !hand.is_empty() {
+            address.ring();
+        }
+        self.hand.set(hand);
+        self.party.settle();
+    }
+
+    /// Remember, step, release.
+    fn take(&self, letter: Letter<P>, address: &Address<P>) {
+        let party = &self.party;
+        if self.address.borrow().is_none() {
+            return self.discard(&letter);
+        }
+        let Letter { mail, way } = letter;
+        party.arrived(way);
+        let first = !matches!(mail, Mail::Start) || !self.started.replace(true);
+        if !party.is_live() || !first {
             return;
         }
-        let entry = Entry { instance: self.seat.id.clone(), origin, mail: wire::encode(&mail) };
-        let lsn = party.remember(Record::Took(entry), origin);
-        party.pulse().begin(&self.seat.id);
+        let frame = matches!(mail, Mail::Frame { .. });
+        let origin = way.origin();
+        let lsn = party.remember(&Taking { instance: &self.name, origin, mail: &mail }, origin);
+        party.pulse().begin(self.pulse);
         let wishes = self.step(mail);
         party.pulse().end();
         match wishes {
-            Ok(wishes) => self.grant(lsn, wishes),
+            Ok(wishes) => self.grant(lsn, address, wishes),
             Err(text) => self.fell(lsn, frame, &text),
         }
     }
 
+    /// It is over: a frame is acknowledged, the rest forgotten.
+    fn discard(&self, letter: &Letter<P>) {
+        self.party.arrived(letter.way);
+        letter.way.origin().into_iter().for_each(|origin| self.party.took(origin));
+    }
+
     fn step(&self, mail: Mail<P>) -> Result<Vec<Wish<P>>, String> {
-        let mut desk = Desk::new(self.party.placement());
+        let mut desk = Desk::on(self.paper.take(), self.party.placement());
         let mut tree = self.tree.borrow_mut();
         catch_unwind(AssertUnwindSafe(|| tree.take(mail, &mut desk)))
             .map(|()| desk.wishes)
@@ -141,26 +178,28 @@ impl<P: Protocol> Resident<P> {
     }
 
     /// Does what a step wants. Frames wait until the record that caused them is durable.
-    fn grant(&self, lsn: Lsn, wishes: Vec<Wish<P>>) {
-        let Some(address) = self.address() else { return };
-        for wish in wishes {
-            match wish {
-                Wish::Send { to, instance, lane, frame } => {
-                    self.party.emit(lsn, to, instance, lane, frame);
+    fn grant(&self, lsn: Lsn, address: &Address<P>, mut wishes: Vec<Wish<P>>) {
+        wishes.drain(..).for_each(|wish| self.grant_one(lsn, address, wish));
+        self.paper.set(wishes);
+    }
+
+    fn grant_one(&self, lsn: Lsn, address: &Address<P>, wish: Wish<P>) {
+        match wish {
+            Wish::Send { to, instance, lane, frame } => {
+                self.party.emit(lsn, to, instance, lane, frame);
+            }
+            Wish::Arm(alarm, after) => self.party.arm(address, alarm, after),
+            Wish::Compute(id, job) => self.party.compute(address, id, job),
+            Wish::Accuse(instance, peer, fault) => self.party.accuse(&instance, peer, fault),
+            Wish::Output(number, output) => (self.up)(number, output),
+            Wish::Ask(ask) => ask(self),
+            Wish::Forward(from, instance, bytes) => self.party.forward(from, instance, bytes),
+            Wish::Notify(child, notice) => self.party.notify(&child, notice),
+            Wish::Retire(child) => {
+                if let Some((_, segment)) = child.parent() {
+                    self.children.borrow_mut().remove(&segment);
                 }
-                Wish::Arm(alarm, after) => self.party.arm(&address, alarm, after),
-                Wish::Compute(id, job) => self.party.compute(&address, id, job),
-                Wish::Accuse(instance, peer, fault) => self.party.accuse(&instance, peer, fault),
-                Wish::Output(number, output) => (self.up)(number, output),
-                Wish::Ask(ask) => ask(self),
-                Wish::Forward(from, instance, bytes) => self.party.forward(from, instance, bytes),
-                Wish::Notify(child, notice) => self.party.notify(&child, notice),
-                Wish::Retire(child) => {
-                    if let Some((_, segment)) = child.parent() {
-                        self.children.borrow_mut().remove(&segment);
-                    }
-                    self.party.evict(&child);
-                }
+                self.party.evict(&child);
             }
         }
     }
@@ -172,32 +211,32 @@ impl<P: Protocol> Resident<P> {
         input: Option<(u64, C::Input)>,
     ) {
         let at = child.at;
-        let known = self.children.borrow().get(&at).map(|address| {
-            address.downcast_ref::<Address<C>>().expect("a role has one type of child").clone()
-        });
-        let Some(address) = known.or_else(|| self.open_child(child)) else { return };
-        if let Some((number, input)) = input {
-            self.party.post(&address, Mail::Input { number, input });
+        if !self.children.borrow().contains_key(&at) {
+            self.open_child(child);
+        }
+        let children = self.children.borrow();
+        if let (Some(address), Some((number, input))) = (children.get(&at), input) {
+            let address = address.downcast_ref::<Address<C>>();
+            let address = address.expect("a role has one type of child");
+            self.party.post(address, Mail::Input { number, input });
         }
     }
 
-    fn open_child<C: Protocol>(&self, child: Detached<C, P>) -> Option<Address<C>> {
-        let Detached { seat, at, spec, heard } = child;
-        let (party, parent) = (Rc::clone(&self.party), self.address()?);
+    fn open_child<C: Protocol>(&self, child: Detached<C, P>) {
+        let seat = child.seat();
+        let Detached { at, spec, heard, .. } = child;
+        let (party, parent) = (Rc::clone(&self.party), self.address());
+        let Some(parent) = parent else { return };
         let up: Up<C> = Box::new(move |number, output| {
             let heard = heard(&at, output);
             party.post(&parent, Mail::Heard { from: at, number, heard });
         });
         let keeps_said = P::REPEATS || self.tree.borrow().keeps_said();
-        match Resident::open(&self.party, seat, spec, up, keeps_said) {
+        match Resident::<C>::open(&self.party, seat, spec, up, keeps_said) {
             Ok((_, address)) => {
-                self.children.borrow_mut().insert(at, Box::new(address.clone()));
-                Some(address)
+                self.children.borrow_mut().insert(at, Box::new(address));
             }
-            Err(error) => {
-                self.party.stop(&error.to_string());
-                None
-            }
+            Err(error) => self.party.stop(&error.to_string()),
         }
     }
 
@@ -210,7 +249,7 @@ impl<P: Protocol> Resident<P> {
             let why = format!("{} fell: {text}", self.seat.id);
             return self.party.stop(&why);
         }
-        self.party.remember(Record::Skipped(lsn), None);
+        self.party.remember(&Record::Skipped(lsn), None);
         match self.rebuilt() {
             Ok(tree) => *self.tree.borrow_mut() = tree,
             Err(error) => self.party.stop(&format!("{} cannot be rebuilt: {error}", self.seat.id)),
@@ -250,22 +289,30 @@ impl<P: Protocol> Lodger for Resident<P> {
 
     fn replay(&self, mail: &[u8]) -> Result<(), String> {
         let mail: Mail<P> = wire::decode_own(mail).map_err(|error| error.to_string())?;
-        if mail == Mail::Start {
+        if matches!(mail, Mail::Start) {
             self.started.set(true);
         }
         let wishes = self.step(mail)?;
-        self.grant(0, wishes);
+        if let Some(address) = self.address() {
+            self.grant(0, &address, wishes);
+        }
         Ok(())
     }
 
     fn leave(&self) {
-        drop(self.address.borrow_mut().take());
+        let address = self.address.borrow_mut().take();
+        if let Some(address) = address {
+            self.party.pulse().forget(self.pulse);
+            self.hand.take().iter().chain(&address.close()).for_each(|letter| self.discard(letter));
+        }
     }
 
     fn rouse(&self) {
         let mut desk = Desk::new(self.party.placement());
         self.tree.borrow().rouse(&mut desk);
-        self.grant(0, desk.wishes);
+        if let Some(address) = self.address() {
+            self.grant(0, &address, desk.wishes);
+        }
     }
 }
 

@@ -30,9 +30,9 @@ use self::outbox::Outbox;
 pub use self::start::{CONTROL, Control, Setup, StartError, Started};
 use crate::{
     accusations::{Accusations, Seen},
-    address::Address,
+    address::{Address, Way},
     link::Links,
-    log::{Durable, Log, LogError, Lsn, Origin, Record, SEGMENT_BYTES, Snapshot},
+    log::{Durable, Inscribe, Log, LogError, Lsn, Origin, Record, SEGMENT_BYTES, Snapshot},
     placement::Placement,
     pool::Pool,
     pulse::Pulse,
@@ -51,6 +51,9 @@ pub(crate) trait Lodger {
     /// It is over: gives up its own address.
     fn leave(&self);
 }
+
+/// Mail that was posted in a replay.
+type Pending = Box<dyn FnOnce(&Party)>;
 
 /// What one instance remembers of itself.
 pub(crate) struct History {
@@ -89,9 +92,13 @@ pub struct Party {
     lodgers: RefCell<BTreeMap<InstanceId, Rc<dyn Lodger>>>,
     saved: RefCell<BTreeMap<InstanceId, Bytes>>,
     state: watch::Sender<State>,
-    pending: RefCell<Vec<Box<dyn FnOnce()>>>,
-    /// Mail between actors that was posted and not taken, by addressee.
-    under_way: RefCell<BTreeMap<InstanceId, usize>>,
+    /// The same as `state`, for every piece of mail.
+    live: Cell<bool>,
+    pending: RefCell<Vec<Pending>>,
+    /// How much mail between actors was posted and not taken.
+    under_way: Cell<usize>,
+    /// Something was appended to the log and not committed.
+    written: Cell<bool>,
     blocked: RefCell<Vec<Owner>>,
     last: Cell<Lsn>,
     segment: Cell<u64>,
@@ -144,6 +151,7 @@ impl Party {
             return;
         }
         tracing::warn!(party = %self.owner.seen_from(None), "the party stops: {why}");
+        self.live.set(false);
         self.state.send_replace(State::Stopped(why.into()));
         self.links.close();
         for lodger in std::mem::take(&mut *self.lodgers.borrow_mut()).into_values() {
@@ -160,7 +168,7 @@ impl Party {
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        *self.state.borrow() == State::Live
+        self.live.get()
     }
 
     pub(crate) fn placement(&self) -> &Placement {
@@ -195,16 +203,17 @@ impl Party {
             self.lodgers.borrow().keys().filter(|id| id.below(over).is_some()).cloned().collect();
         for id in below {
             self.router.close(&id);
-            self.under_way.borrow_mut().remove(&id);
             let lodger = self.lodgers.borrow_mut().remove(&id);
             lodger.into_iter().for_each(|lodger| lodger.leave());
         }
     }
 
-    /// Writes a record; a frame is acknowledged when the record is durable.
-    pub(crate) fn remember(&self, record: Record, origin: Option<Origin>) -> Lsn {
-        let lsn = self.log.borrow_mut().append(&record);
+    /// Writes a record, which [`settle`](Self::settle) commits; a frame is acknowledged when the record
+    /// is durable.
+    pub(crate) fn remember(&self, record: &dyn Inscribe, origin: Option<Origin>) -> Lsn {
+        let lsn = self.log.borrow_mut().append(record);
         self.last.set(lsn);
+        self.written.set(true);
         if let Some(origin) = origin {
             self.outbox.borrow_mut().acknowledge(lsn, origin);
         }
@@ -258,6 +267,9 @@ impl Party {
 
     /// Hands out what has become durable. A log that failed ends the party.
     pub(crate) fn release(&self) {
+        if self.outbox.borrow().is_empty() {
+            return;
+        }
         let durable = self.durable.borrow().borrow().clone();
         match durable {
             Durable::UpTo(lsn) => {
@@ -281,7 +293,7 @@ impl Party {
             let address = address.clone();
             actix_rt::spawn(async move {
                 actix_rt::time::sleep(Duration::from_micros(after.as_micros())).await;
-                address.post(Mail::Alarm(alarm));
+                address.post(Mail::Alarm(alarm), Way::Own);
             });
         }
     }
@@ -290,7 +302,10 @@ impl Party {
         if self.is_live() {
             let address = address.clone();
             let fell = || tracing::error!("a job fell; whoever asked waits for ever");
-            let done = move |answer| address.post(Mail::Answer { job: id, answer });
+            let done = move |answer| {
+                // Nobody waits for the answer when the instance is over.
+                let _ = address.post(Mail::Answer { job: id, answer }, Way::Own);
+            };
             self.pool.compute(job, self.keys.clone(), done, fell);
         }
     }
@@ -310,28 +325,19 @@ impl Party {
 
     /// Mail from one actor of the party to another. During a replay it waits: the log may hold it.
     pub(crate) fn post<P: Protocol>(&self, to: &Address<P>, mail: Mail<P>) {
-        if *self.state.borrow() == State::Replaying {
+        if !self.live.get() && *self.state.borrow() == State::Replaying {
             let to = to.clone();
-            return self.pending.borrow_mut().push(Box::new(move || to.post(mail)));
+            return self.pending.borrow_mut().push(Box::new(move |party| party.post(&to, mail)));
         }
-        *self.under_way.borrow_mut().entry(to.id().clone()).or_default() += 1;
-        to.post(mail);
+        if to.post(mail, Way::Inside) {
+            self.under_way.set(self.under_way.get() + 1);
+        }
     }
 
     /// Mail came to its actor. What came from inside is not under way any more.
-    pub(crate) fn arrived<P: Protocol>(&self, at: &InstanceId, mail: &Mail<P>, link: bool) {
-        let inside = match mail {
-            Mail::Input { number, .. } => *number > 0,
-            Mail::Start | Mail::Heard { .. } | Mail::Notice(_) => true,
-            Mail::Frame { .. } => !link,
-            Mail::Alarm(_) | Mail::Answer { .. } => false,
-        };
-        let mut under_way = self.under_way.borrow_mut();
-        if inside && let Some(count) = under_way.get_mut(at) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.remove(at);
-            }
+    pub(crate) fn arrived(&self, way: Way) {
+        if way == Way::Inside {
+            self.under_way.set(self.under_way.get() - 1);
         }
     }
 
@@ -345,15 +351,18 @@ impl Party {
         self.router.notify(self, instance, notice);
     }
 
-    /// After each piece of mail: what is durable leaves, blocked links go on, and when the log has
-    /// grown and nothing is under way inside, a snapshot replaces it.
+    /// After each batch of mail: it is committed, what is durable leaves, blocked links go on, and when
+    /// the log has grown and nothing is under way inside, a snapshot replaces it.
     pub(crate) fn settle(&self) {
+        if self.written.take() {
+            self.log.borrow_mut().commit();
+        }
         self.release();
         for owner in std::mem::take(&mut *self.blocked.borrow_mut()) {
             self.links.room(owner);
         }
         let grown = self.log.borrow().grown();
-        if grown > self.segment.get() && self.under_way.borrow().is_empty() && self.is_live() {
+        if grown > self.segment.get() && self.under_way.get() == 0 && self.is_live() {
             self.snapshot();
         }
     }
@@ -365,7 +374,7 @@ impl Party {
             self.lodgers.borrow().iter().map(|(id, lodger)| (id.clone(), lodger.save())).collect();
         let size: usize = trees.iter().map(|(_, tree)| tree.len()).sum();
         let links = maftia_core::wire::encode(&(self.links.save(), self.outbox.borrow().taken()));
-        self.log.borrow_mut().replace(&Snapshot { at: self.last.get(), trees, links });
+        self.log.borrow_mut().replace(Snapshot { at: self.last.get(), trees, links });
         // A large party is not saved more often than it has written twice its size.
         self.segment.set(SEGMENT_BYTES.max(2 * size as u64));
     }

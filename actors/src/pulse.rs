@@ -1,6 +1,7 @@
 //! Finds a handler that never comes back: nobody inside the thread can tell.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,50 +15,64 @@ use maftia_core::path::InstanceId;
 /// signatures; this is a hundred times that.
 pub const FROZEN_AFTER: Duration = Duration::from_secs(5);
 
-/// What a party's thread is doing, and since when. Written by the thread, read by a watcher.
-#[derive(Debug)]
+/// What a party's thread is doing. The thread counts, a watcher finds a count that stands still: so
+/// a handler costs two stores, and no clock is read for it.
+#[derive(Debug, Default)]
 pub struct Pulse {
-    epoch: Instant,
-    /// Microseconds since `epoch` at which the present handler began; 0 when there is none.
-    since: AtomicU64,
-    doing: Mutex<Option<InstanceId>>,
+    /// How many handlers began.
+    beats: AtomicU64,
+    /// The number of the instance whose handler runs; 0 when there is none.
+    doing: AtomicU64,
+    names: Mutex<Names>,
 }
 
-impl Default for Pulse {
-    fn default() -> Self {
-        Self { epoch: Instant::now(), since: AtomicU64::new(0), doing: Mutex::default() }
-    }
+/// The instances by the numbers that they were given, from 1.
+#[derive(Debug, Default)]
+struct Names {
+    last: u64,
+    names: BTreeMap<u64, InstanceId>,
 }
 
 impl Pulse {
-    /// A handler of this instance begins.
-    pub(crate) fn begin(&self, instance: &InstanceId) {
-        let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
-        if doing.as_ref() != Some(instance) {
-            *doing = Some(instance.clone());
-        }
-        drop(doing);
-        let now = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.since.store(now.max(1), Ordering::Relaxed);
+    /// A number for an instance.
+    pub(crate) fn enter(&self, instance: &InstanceId) -> u64 {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.last += 1;
+        let number = names.last;
+        names.names.insert(number, instance.clone());
+        number
+    }
+
+    /// The instance with this number is over.
+    pub(crate) fn forget(&self, number: u64) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).names.remove(&number);
+    }
+
+    /// A handler of the instance with this number begins.
+    pub(crate) fn begin(&self, number: u64) {
+        self.doing.store(number, Ordering::Relaxed);
+        // Only the party's own thread writes, so nothing is lost between the load and the store.
+        self.beats.store(self.beats.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// The handler came back.
     pub(crate) fn end(&self) {
-        self.since.store(0, Ordering::Relaxed);
+        self.doing.store(0, Ordering::Relaxed);
     }
 
-    /// The instance whose handler does not come back, if there is one.
-    pub fn frozen(&self, after: Duration) -> Option<InstanceId> {
-        let since = self.since.load(Ordering::Relaxed);
-        let began = Duration::from_micros(since);
-        if since == 0 || self.epoch.elapsed().saturating_sub(began) < after {
-            return None;
-        }
-        self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The handler that runs, by its count and the number of its instance.
+    fn running(&self) -> Option<(u64, u64)> {
+        let doing = self.doing.load(Ordering::Relaxed);
+        (doing > 0).then(|| (self.beats.load(Ordering::Relaxed), doing))
     }
 
-    /// Watches on a thread of its own and tells `frozen` once, with the name of the instance. Ends
-    /// when the party is gone.
+    fn name(&self, number: u64) -> Option<InstanceId> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.names.get(&number).cloned()
+    }
+
+    /// Watches on a thread of its own and tells `frozen` once, with the name of the instance whose
+    /// handler ran for all of `after`. Ends when the party is gone.
     pub fn watch(
         self: &Arc<Self>,
         after: Duration,
@@ -65,8 +80,14 @@ impl Pulse {
     ) {
         let pulse = Arc::downgrade(self);
         let watch = move || {
+            let mut seen = (None, Instant::now());
             while let Some(pulse) = pulse.upgrade() {
-                if let Some(instance) = pulse.frozen(after) {
+                let running = pulse.running();
+                if running.is_none() || running != seen.0 {
+                    seen = (running, Instant::now());
+                } else if seen.1.elapsed() >= after
+                    && let Some(instance) = running.and_then(|(_, number)| pulse.name(number))
+                {
                     return frozen(instance);
                 }
                 drop(pulse);

@@ -12,7 +12,7 @@ use maftia_core::{
 };
 
 use crate::{
-    address::{Address, Undelivered},
+    address::{Address, Undelivered, Way},
     log::Origin,
     party::Party,
 };
@@ -31,7 +31,7 @@ impl<P: Protocol> Door for Address<P> {
     fn enter(&self, from: Peer, origin: Origin, instance: &InstanceId, bytes: &Bytes) -> Routed {
         let (instance, bytes) = (instance.clone(), bytes.clone());
         let mail = Mail::Frame { from, instance, bytes };
-        match self.try_send(mail, Some(origin)) {
+        match self.try_send(mail, Way::Link(origin)) {
             Ok(()) => Routed::Entered,
             Err(Undelivered::Full(..)) => Routed::Full,
             Err(Undelivered::Closed(..)) => Routed::Over,

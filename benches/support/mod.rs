@@ -23,6 +23,13 @@ pub fn cpu_time() -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
+/// The CPU time that this thread has used.
+pub fn thread_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells it");
+    let spent = stat.split_whitespace().next().expect("the first of three");
+    Duration::from_nanos(spent.parse().expect("nanoseconds"))
+}
+
 /// The resident memory of this process, in MiB.
 pub fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells it");

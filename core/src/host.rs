@@ -1,5 +1,7 @@
 //! What a tree sees of the world.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -42,14 +44,21 @@ pub trait Outside {
 /// A detached child, as its parent's host opens it.
 #[derive(Debug)]
 pub struct Detached<C: Protocol, P: Protocol> {
-    /// Where the child sits.
-    pub seat: Seat,
+    /// Where its parent sits.
+    pub parent: Arc<Seat>,
     /// Where it hangs.
     pub at: Segment,
     /// What it is made of.
     pub spec: C::Spec,
     /// How its answers read to the parent.
     pub heard: fn(&Segment, C::Output) -> P::Heard,
+}
+
+impl<C: Protocol, P: Protocol> Detached<C, P> {
+    /// Where the child sits.
+    pub fn seat(&self) -> Seat {
+        self.parent.child(self.at)
+    }
 }
 
 /// What the root of a tree may cause in addition.

@@ -13,18 +13,20 @@ use std::{
     thread::JoinHandle,
 };
 
-use bytes::Bytes;
 use maftia_core::wire;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Durable, Log, LogError, Lsn, Record, Recovered, Snapshot, encoded};
+use super::{
+    Durable, Inscribe, Log, LogError, Lsn, Record, Recovered, Snapshot,
+    draft::{Draft, HEAD},
+};
 
 /// The version of the file format and of the logic that replays it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// The most records that one write gathers: enough for one sync to serve a full mailbox.
-const GATHER_MAX: usize = 4_096;
+/// The most commits that one write gathers, so that one sync serves them all.
+const GATHER_MAX: usize = 256;
 
 /// The largest record, in bytes: a snapshot of a party with full backlogs to all its peers.
 const RECORD_MAX: usize = 1 << 30;
@@ -37,8 +39,8 @@ struct Header {
 }
 
 enum Order {
-    Append(Lsn, Bytes),
-    Replace(Bytes, Lsn),
+    Append(Lsn, Vec<u8>),
+    Replace(Snapshot, Lsn),
     Flush(mpsc::Sender<()>),
 }
 
@@ -47,6 +49,7 @@ enum Order {
 pub struct Disk {
     folder: PathBuf,
     party: String,
+    draft: Draft,
     last: Lsn,
     grown: u64,
     durable: watch::Receiver<Durable>,
@@ -67,7 +70,7 @@ impl Disk {
             let file = OpenOptions::new().append(true).open(&path);
             (number, chain, file.map_err(|source| io(&path, source))?, recovered)
         } else {
-            let (file, chain) = begin(folder, 1, party, &wire::encode(&Snapshot::default()))?;
+            let (file, chain) = begin(folder, 1, party, Snapshot::default())?;
             (1, chain, file, Recovered::default())
         };
         let base = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.at);
@@ -90,6 +93,7 @@ impl Disk {
         let disk = Self {
             folder: folder.to_owned(),
             party: party.to_owned(),
+            draft: Draft::default(),
             last,
             grown: 0,
             durable,
@@ -107,12 +111,17 @@ impl Disk {
 }
 
 impl Log for Disk {
-    fn append(&mut self, record: &Record) -> Lsn {
+    fn append(&mut self, record: &dyn Inscribe) -> Lsn {
+        self.grown += self.draft.add(record) as u64;
         self.last += 1;
-        let bytes = encoded(record);
-        self.grown += bytes.len() as u64;
-        self.order(Order::Append(self.last, bytes));
         self.last
+    }
+
+    fn commit(&mut self) {
+        if !self.draft.is_empty() {
+            let bytes = self.draft.take();
+            self.order(Order::Append(self.last, bytes));
+        }
     }
 
     fn durable(&self) -> watch::Receiver<Durable> {
@@ -123,9 +132,10 @@ impl Log for Disk {
         self.grown
     }
 
-    fn replace(&mut self, snapshot: &Snapshot) {
+    fn replace(&mut self, snapshot: Snapshot) {
+        self.commit();
         self.grown = 0;
-        self.order(Order::Replace(wire::encode(snapshot), self.last));
+        self.order(Order::Replace(snapshot, self.last));
     }
 
     fn reread(&mut self) -> Result<Recovered, LogError> {
@@ -135,6 +145,7 @@ impl Log for Disk {
     }
 
     fn flush(&mut self) {
+        self.commit();
         let (done, wait) = mpsc::channel();
         self.order(Order::Flush(done));
         let _ = wait.recv();
@@ -178,12 +189,12 @@ impl Writer {
         for order in orders {
             match order {
                 Order::Append(lsn, bytes) => {
-                    write_record(&mut self.file, &mut self.chain, &bytes)
-                        .map_err(|source| io(&self.folder, source))?;
+                    let bytes = seal(bytes, &mut self.chain);
+                    self.file.write_all(&bytes).map_err(|source| io(&self.folder, source))?;
                     last = Some(lsn);
                 }
                 Order::Replace(snapshot, lsn) => {
-                    self.replace(&snapshot)?;
+                    self.replace(snapshot)?;
                     last = Some(lsn);
                 }
                 Order::Flush(done) => flushed.push(done),
@@ -205,7 +216,7 @@ impl Writer {
         if self.sync { self.file.get_ref().sync_data() } else { Ok(()) }
     }
 
-    fn replace(&mut self, snapshot: &[u8]) -> Result<(), LogError> {
+    fn replace(&mut self, snapshot: Snapshot) -> Result<(), LogError> {
         let old = segment(&self.folder, self.number);
         self.number += 1;
         let (file, chain) = begin(&self.folder, self.number, &self.party, snapshot)?;
@@ -220,9 +231,8 @@ fn begin(
     folder: &Path,
     number: u64,
     party: &str,
-    snapshot: &[u8],
+    snapshot: Snapshot,
 ) -> Result<(File, u32), LogError> {
-    let snapshot = wire::decode_own(snapshot).expect("our own snapshot");
     let header = wire::encode(&Header { version: VERSION, party: party.into(), snapshot });
     let path = segment(folder, number);
     let draft = path.with_extension("draft");
@@ -236,6 +246,18 @@ fn begin(
         Ok((file, chain))
     };
     write().map_err(|source| io(&path, source))
+}
+
+/// Puts the check sums into a draft.
+fn seal(mut draft: Vec<u8>, chain: &mut u32) -> Vec<u8> {
+    let mut at = 0;
+    while let Some((head, rest)) = draft[at..].split_at_mut_checked(HEAD) {
+        let len = u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize;
+        *chain = crc32c::crc32c_append(*chain, &rest[..len]);
+        head[4..].copy_from_slice(&chain.to_le_bytes());
+        at += HEAD + len;
+    }
+    draft
 }
 
 fn write_record(to: &mut impl Write, chain: &mut u32, bytes: &[u8]) -> std::io::Result<()> {
@@ -269,7 +291,7 @@ fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
     while let Some(record) = reader.next() {
         lsn += 1;
         let record =
-            wire::decode_own(record).map_err(|error| damaged(reader.offset, &error.to_string()))?;
+            Record::read(record).map_err(|error| damaged(reader.offset, &error.to_string()))?;
         records.push((lsn, record));
     }
     if reader.offset < bytes.len() {

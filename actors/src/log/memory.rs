@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use maftia_core::wire;
 use tokio::sync::watch;
 
-use super::{Durable, Log, LogError, Lsn, Record, Recovered, Snapshot, encoded};
+use super::{
+    Durable, Inscribe, Log, LogError, Lsn, Record, Recovered, Snapshot,
+    draft::{self, Draft},
+};
+
+/// How much memory is taken at a time: many small commits share one piece.
+const CHUNK: usize = 256 << 10;
 
 /// What outlives the party: the "disk" of a party in memory.
 #[derive(Clone, Debug, Default)]
@@ -15,14 +19,17 @@ pub struct Store(Arc<Mutex<Contents>>);
 #[derive(Debug, Default)]
 struct Contents {
     snapshot: Option<Snapshot>,
-    records: Vec<(Lsn, Bytes)>,
+    /// The records after the snapshot, in chunks.
+    chunks: Vec<Vec<u8>>,
     last: Lsn,
 }
 
-/// A log that writes to a [`Store`]. What is appended is durable at once.
+/// A log that writes to a [`Store`]. What is committed is durable at once.
 #[derive(Debug)]
 pub struct Memory {
     store: Store,
+    draft: Draft,
+    last: Lsn,
     grown: u64,
     durable: watch::Sender<Durable>,
 }
@@ -34,20 +41,32 @@ impl Store {
         let last = self.lock(|contents| contents.last);
         let memory = Memory {
             store: self.clone(),
+            draft: Draft::default(),
+            last,
             grown: 0,
             durable: watch::channel(Durable::UpTo(last)).0,
         };
         (memory, recovered)
     }
 
+    /// How many bytes it holds: the snapshot and the records after it.
+    pub fn bytes(&self) -> u64 {
+        self.lock(|contents| {
+            let snapshot = contents.snapshot.iter().map(Snapshot::bytes);
+            let chunks = contents.chunks.iter().map(|chunk| chunk.len() as u64);
+            snapshot.chain(chunks).sum()
+        })
+    }
+
     fn read(&self) -> Recovered {
-        self.lock(|contents| Recovered {
-            snapshot: contents.snapshot.clone(),
-            records: contents
-                .records
-                .iter()
-                .map(|(lsn, bytes)| (*lsn, wire::decode_own(bytes).expect("our own record")))
-                .collect(),
+        self.lock(|contents| {
+            let first = contents.snapshot.as_ref().map_or(0, |snapshot| snapshot.at) + 1;
+            let records = contents.chunks.iter().flat_map(|chunk| draft::records(chunk));
+            let read = |bytes| Record::read(bytes).expect("our own record");
+            Recovered {
+                snapshot: contents.snapshot.clone(),
+                records: (first..).zip(records.map(read)).collect(),
+            }
         })
     }
 
@@ -57,16 +76,38 @@ impl Store {
 }
 
 impl Log for Memory {
-    fn append(&mut self, record: &Record) -> Lsn {
-        let bytes = encoded(record);
-        self.grown += bytes.len() as u64;
-        let lsn = self.store.lock(|contents| {
-            contents.last += 1;
-            contents.records.push((contents.last, bytes));
-            contents.last
+    fn append(&mut self, record: &dyn Inscribe) -> Lsn {
+        self.grown += self.draft.add(record) as u64;
+        self.last += 1;
+        self.last
+    }
+
+    fn commit(&mut self) {
+        if self.draft.is_empty() {
+            return;
+        }
+        let (store, draft, last) = (&self.store, &mut self.draft, self.last);
+        store.lock(|contents| {
+            contents.last = last;
+            if draft.len() > CHUNK / 4 {
+                return contents.chunks.push(draft.take());
+            }
+            match contents.chunks.last_mut() {
+                Some(chunk) if chunk.capacity() - chunk.len() >= draft.len() => {
+                    draft.move_to(chunk);
+                }
+                _ => {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    draft.move_to(&mut chunk);
+                    contents.chunks.push(chunk);
+                }
+            }
         });
-        self.durable.send_replace(Durable::UpTo(lsn));
-        lsn
+        // Whoever commits releases what waited; nobody needs to be woken for that.
+        self.durable.send_if_modified(|durable| {
+            *durable = Durable::UpTo(last);
+            false
+        });
     }
 
     fn durable(&self) -> watch::Receiver<Durable> {
@@ -77,17 +118,21 @@ impl Log for Memory {
         self.grown
     }
 
-    fn replace(&mut self, snapshot: &Snapshot) {
+    fn replace(&mut self, snapshot: Snapshot) {
+        self.commit();
         self.grown = 0;
         self.store.lock(|contents| {
-            contents.records.clear();
-            contents.snapshot = Some(snapshot.clone());
+            contents.chunks = Vec::new();
+            contents.snapshot = Some(snapshot);
         });
     }
 
     fn reread(&mut self) -> Result<Recovered, LogError> {
+        self.commit();
         Ok(self.store.read())
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) {
+        self.commit();
+    }
 }

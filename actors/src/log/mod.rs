@@ -6,15 +6,16 @@
 //! so it stays flat however old the party gets.
 
 mod disk;
+mod draft;
 mod memory;
 mod record;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 pub use disk::Disk;
 pub use memory::{Memory, Store};
-pub use record::{Entry, Origin, Record, Snapshot};
+pub(crate) use record::Taking;
+pub use record::{Entry, Inscribe, Origin, Record, Snapshot};
 use tokio::sync::watch;
 
 /// The place of a record in a party's log, counted from 1 over its whole life. 0: before all.
@@ -85,21 +86,19 @@ pub enum LogError {
 
 /// Where a party remembers.
 pub trait Log: Send {
-    /// Appends a record and says its place. Durability is announced later.
-    fn append(&mut self, record: &Record) -> Lsn;
+    /// Appends a record and says its place. It waits for the next [`commit`](Self::commit).
+    fn append(&mut self, record: &dyn Inscribe) -> Lsn;
+    /// Writes what was appended, in one go. Durability is announced later, or has come when this
+    /// returns.
+    fn commit(&mut self);
     /// What is durable, as it changes.
     fn durable(&self) -> watch::Receiver<Durable>;
     /// How many bytes were appended since the last snapshot.
     fn grown(&self) -> u64;
     /// Replaces everything by a snapshot of the party as it is after its last record.
-    fn replace(&mut self, snapshot: &Snapshot);
+    fn replace(&mut self, snapshot: Snapshot);
     /// What the log holds now: to rebuild an instance that fell.
     fn reread(&mut self) -> Result<Recovered, LogError>;
     /// Makes everything durable, then returns.
     fn flush(&mut self);
-}
-
-/// A record as bytes.
-fn encoded(record: &Record) -> Bytes {
-    maftia_core::wire::encode(record)
 }

@@ -1,7 +1,14 @@
 //! What is in a log.
 
 use bytes::Bytes;
-use maftia_core::{effects::Lane, path::InstanceId, seat::Owner};
+use maftia_core::{
+    effects::Lane,
+    mail::Mail,
+    path::InstanceId,
+    protocol::Protocol,
+    seat::Owner,
+    wire::{self, DecodeError},
+};
 use serde::{Deserialize, Serialize};
 
 use super::Lsn;
@@ -18,7 +25,7 @@ pub struct Origin {
 }
 
 /// A piece of mail that an actor took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The root of the actor's tree.
     pub instance: InstanceId,
@@ -29,12 +36,91 @@ pub struct Entry {
 }
 
 /// One record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// An actor took mail.
     Took(Entry),
     /// This record felled its actor and is to be skipped for ever.
     Skipped(Lsn),
+}
+
+/// Writes itself into a log, once: what is logged is never encoded to be copied.
+pub trait Inscribe {
+    /// Appends the bytes of one record.
+    fn inscribe(&self, to: &mut Vec<u8>);
+}
+
+/// The first byte of a record.
+const TOOK: u8 = 0;
+const SKIPPED: u8 = 1;
+
+/// A piece of mail that an actor takes, before it is encoded.
+pub(crate) struct Taking<'a, P: Protocol> {
+    /// The name of the root of the actor's tree, encoded: it is the same for all its mail.
+    pub(crate) instance: &'a [u8],
+    pub(crate) origin: Option<Origin>,
+    pub(crate) mail: &'a Mail<P>,
+}
+
+impl<P: Protocol> Inscribe for Taking<'_, P> {
+    fn inscribe(&self, to: &mut Vec<u8>) {
+        took(to, self.instance, self.origin);
+        wire::encode_onto(self.mail, to);
+    }
+}
+
+impl Inscribe for Record {
+    fn inscribe(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Took(Entry { instance, origin, mail }) => {
+                took(to, &wire::encode(instance), *origin);
+                to.extend_from_slice(mail);
+            }
+            Self::Skipped(lsn) => {
+                to.push(SKIPPED);
+                to.extend_from_slice(&lsn.to_le_bytes());
+            }
+        }
+    }
+}
+
+/// What stands before the mail: the kind, the instance, and the origin or nothing, each behind its
+/// length.
+fn took(to: &mut Vec<u8>, instance: &[u8], origin: Option<Origin>) {
+    to.push(TOOK);
+    let len = u16::try_from(instance.len()).expect("names of instances are short");
+    to.extend_from_slice(&len.to_le_bytes());
+    to.extend_from_slice(instance);
+    let at = to.len();
+    to.push(0);
+    if let Some(origin) = origin {
+        wire::encode_onto(&origin, to);
+        to[at] = u8::try_from(to.len() - at - 1).expect("an origin is three numbers and a name");
+    }
+}
+
+impl Record {
+    /// The record that these bytes are.
+    pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let short = || DecodeError::Malformed("a record ends in its middle".into());
+        let (kind, rest) = bytes.split_first().ok_or_else(short)?;
+        match *kind {
+            TOOK => {
+                let (len, rest) = rest.split_first_chunk().ok_or_else(short)?;
+                let (instance, rest) =
+                    rest.split_at_checked(u16::from_le_bytes(*len).into()).ok_or_else(short)?;
+                let (len, rest) = rest.split_first().ok_or_else(short)?;
+                let (origin, mail) = rest.split_at_checked((*len).into()).ok_or_else(short)?;
+                Ok(Self::Took(Entry {
+                    instance: wire::decode_own(instance)?,
+                    origin: if origin.is_empty() { None } else { wire::decode_own(origin)? },
+                    mail: Bytes::copy_from_slice(mail),
+                }))
+            }
+            SKIPPED => Ok(Self::Skipped(Lsn::from_le_bytes(rest.try_into().map_err(|_| short())?))),
+            kind => Err(DecodeError::Malformed(format!("no record is of kind {kind}"))),
+        }
+    }
 }
 
 /// A whole party at rest.
@@ -46,4 +132,38 @@ pub struct Snapshot {
     pub trees: Vec<(InstanceId, Bytes)>,
     /// The sessions of the links: what peers have not acknowledged, and what was taken from them.
     pub links: Bytes,
+}
+
+impl Snapshot {
+    /// How much it weighs, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let trees = self.trees.iter().map(|(_, tree)| tree.len());
+        (trees.sum::<usize>() + self.links.len()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use maftia_core::id::{Epoch, GroupId, PartyId};
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_not_when_it_is_cut() {
+        let instance = InstanceId::root(GroupId::new(0), Epoch::FIRST, "g");
+        let from = Owner::Party(GroupId::new(0), PartyId::new(1));
+        let origin = Some(Origin { from, lane: Lane::Bulk, number: u64::MAX });
+        for record in [
+            Record::Took(Entry { instance: instance.clone(), origin, mail: Bytes::new() }),
+            Record::Took(Entry { instance, origin: None, mail: Bytes::new() }),
+            Record::Skipped(7),
+        ] {
+            let mut bytes = Vec::new();
+            record.inscribe(&mut bytes);
+            assert_eq!(Record::read(&bytes), Ok(record));
+            for end in 0..bytes.len() {
+                assert!(Record::read(&bytes[..end]).is_err(), "cut at {end}");
+            }
+        }
+    }
 }

@@ -75,6 +75,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parcels.is_empty() && self.frames.is_empty()
+    }
+
     pub(crate) fn hold(&mut self, lsn: Lsn, parcel: Parcel) {
         self.parcels.push_back((lsn, parcel));
     }

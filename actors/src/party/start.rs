@@ -128,8 +128,10 @@ impl Party {
             lodgers: RefCell::default(),
             saved: RefCell::new(snapshot.trees.into_iter().collect()),
             state,
+            live: Cell::new(false),
             pending: RefCell::default(),
-            under_way: RefCell::default(),
+            under_way: Cell::new(0),
+            written: Cell::new(false),
             blocked: RefCell::default(),
             last: Cell::new(snapshot.at),
             segment: Cell::new(SEGMENT_BYTES),
@@ -180,9 +182,10 @@ impl Party {
         for Origin { from, lane, number } in self.outbox.borrow().taken().floors() {
             self.links.restore(from, lane, number);
         }
+        self.live.set(true);
         self.state.send_replace(State::Live);
         for post in std::mem::take(&mut *self.pending.borrow_mut()) {
-            post();
+            post(self);
         }
         let lodgers: Vec<_> = self.lodgers.borrow().values().cloned().collect();
         lodgers.iter().for_each(|lodger| lodger.rouse());

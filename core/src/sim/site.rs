@@ -285,7 +285,8 @@ impl<P: Protocol> Host<P> for Port<'_, P> {
     }
 
     fn ask_detached<C: Protocol>(&mut self, child: Detached<C, P>, input: Option<(u64, C::Input)>) {
-        let Detached { seat, at, spec, heard } = child;
+        let seat = child.seat();
+        let Detached { at, spec, heard, .. } = child;
         let (id, repeats) = (seat.id.clone(), self.repeats);
         let make = move || -> Box<dyn AnyTree> {
             let hear = move |output| wire::encode(&heard(&at, output));

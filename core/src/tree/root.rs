@@ -148,14 +148,14 @@ impl<P: Protocol, H: Host<P>> Children<P> for OfRoot<'_, P, H> {
         heard: fn(&Segment, C::Output) -> P::Heard,
     ) {
         let root = Path::new();
-        if !self.host.detaches(C::KIND) {
+        let opened = !self.interior.detached.contains_key(&at);
+        if opened && !self.host.detaches(C::KIND) {
             let (inside, ask) = (&mut *self.interior, self.ask);
             return ask_inline::<C, P>(inside, &root, self.seat, ask, at, spec, input, heard);
         }
         if self.interior.is_over(&root, at) {
             return;
         }
-        let opened = !self.interior.detached.contains_key(&at);
         let edge = self.interior.detached.entry(at).or_insert_with(|| Edge {
             asked: 0,
             heard: 0,
@@ -163,7 +163,8 @@ impl<P: Protocol, H: Host<P>> Children<P> for OfRoot<'_, P, H> {
         });
         edge.asked += u64::from(input.is_some());
         let input = input.map(|input| (edge.asked, input));
-        self.host.ask_detached::<C>(Detached { seat: self.seat.child(at), at, spec, heard }, input);
+        let parent = Arc::clone(self.seat);
+        self.host.ask_detached::<C>(Detached { parent, at, spec, heard }, input);
         if opened {
             for (path, frames) in self.interior.lobby.take_below(&below(&root, at)) {
                 let instance = path.iter().fold(self.seat.id.clone(), |id, at| id.child(*at));

@@ -223,7 +223,7 @@ impl<P: Protocol> Children<P> for Back<'_, '_> {
 
 /// Opens detached children again, without an input.
 struct Elsewhere<'a, H> {
-    seat: &'a Seat,
+    seat: &'a Arc<Seat>,
     host: &'a mut H,
 }
 
@@ -235,7 +235,8 @@ impl<P: Protocol, H: Host<P>> Children<P> for Elsewhere<'_, H> {
         _: Option<C::Input>,
         heard: fn(&Segment, C::Output) -> P::Heard,
     ) {
-        self.host.ask_detached::<C>(Detached { seat: self.seat.child(at), at, spec, heard }, None);
+        let parent = Arc::clone(self.seat);
+        self.host.ask_detached::<C>(Detached { parent, at, spec, heard }, None);
     }
 
     fn compute(&mut self, _: Segment, _: Job, _: fn(&Segment, Answer) -> P::Heard) {}

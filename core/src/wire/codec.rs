@@ -32,9 +32,19 @@ pub enum DecodeError {
 /// # Panics
 /// When the value cannot be encoded, which only a type that breaks the rules of [`crate::wire`] can.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Bytes {
-    let mut serializer = Compact::with_capacity(SMALL);
+    let mut bytes = Vec::with_capacity(SMALL);
+    encode_onto(value, &mut bytes);
+    bytes.into()
+}
+
+/// Writes the bytes of a value behind others, for those who gather many.
+///
+/// # Panics
+/// As [`encode`] does.
+pub fn encode_onto<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
+    let mut serializer = Compact::onto(std::mem::take(to));
     value.serialize(&mut serializer).expect("plain data can be encoded");
-    serializer.into_bytes().into()
+    *to = serializer.into_bytes();
 }
 
 /// The value that these bytes encode, all of them.

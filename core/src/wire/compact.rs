@@ -50,9 +50,9 @@ impl From<ValueWriteError<Infallible>> for Unencodable {
 pub(super) struct Compact(ByteBuf);
 
 impl Compact {
-    /// A serializer with room for `capacity` bytes before it grows.
-    pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self(ByteBuf::with_capacity(capacity))
+    /// A serializer that writes behind these bytes.
+    pub(super) fn onto(bytes: Vec<u8>) -> Self {
+        Self(ByteBuf::from_vec(bytes))
     }
 
     /// What was written.

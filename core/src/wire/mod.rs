@@ -10,4 +10,4 @@ mod codec;
 mod compact;
 pub mod limits;
 
-pub use codec::{DecodeError, decode, decode_own, encode};
+pub use codec::{DecodeError, decode, decode_own, encode, encode_onto};

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use maftia_core::id::{Epoch, GroupId};
 use maftia_core::path::InstanceId;
 
@@ -7,6 +8,12 @@ use crate::log::Entry;
 fn record(text: &str) -> Record {
     let instance = InstanceId::root(GroupId::new(0), Epoch::FIRST, "g");
     Record::Took(Entry { instance, origin: None, mail: Bytes::copy_from_slice(text.as_bytes()) })
+}
+
+fn encoded(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.inscribe(&mut bytes);
+    bytes
 }
 
 fn written(folder: &Path, texts: &[&str]) -> PathBuf {
@@ -42,8 +49,9 @@ fn a_snapshot_replaces_what_was_before_it() {
         log.append(&record(&number.to_string()));
     }
     let snapshot = Snapshot { at: 100, trees: Vec::new(), links: Bytes::from_static(b"l") };
-    log.replace(&snapshot);
+    log.replace(snapshot.clone());
     log.append(&record("after"));
+    log.commit();
     drop(log);
     let (_, recovered) = Disk::open(folder.path(), "g-0", false).expect("a good log");
     assert_eq!(recovered.snapshot, Some(snapshot));
