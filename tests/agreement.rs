@@ -5,7 +5,7 @@
 //! correct party, or comes with a proof. *Termination*: when nothing is in flight, all have decided.
 //! *Integrity*: once. *No slander*. *Bounded memory*.
 //!
-//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test agreement`.
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test agreement`, and `MAFTIA_N=7` for one size.
 
 #![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
 
@@ -16,10 +16,11 @@ use maftia_core::{
         coin::{self, Coin},
         validated::{self, Validated},
     },
+    crypto::Digest,
     id::PartyId,
     protocol::Protocol,
     seat::Seat,
-    sim::{Group, Rng, behaviour::Equivocate, oracle, p, property, same_in_any_placement},
+    sim::{Group, Rng, behaviour::Equivocate, oracle, p, property, same_in_any_placement, size},
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ const BOUNDS: oracle::Bounds = oracle::Bounds { instances: 3, waiting: 64, snaps
 
 /// A group whose size, restarts, order of links and placement of children the seed chooses.
 fn group<P: Protocol>(seed: u64, spec: P::Spec) -> Group<P> {
-    let (n, f) = [(4, 1), (5, 1), (7, 2)][(seed % 3) as usize];
+    let (n, f) = size(seed, &[4, 5, 7]);
     let mut group = Group::new(n, f, seed, spec).restarts(seed / 3 % 3);
     if seed.is_multiple_of(5) {
         group = group.unordered();
@@ -128,7 +129,8 @@ fn binary_keeps_to_what_all_want() {
 fn where_a_coin_lives_changes_nothing() {
     property(40, |seed| {
         same_in_any_placement(&[Coin::KIND, Binary::KIND], |kinds| {
-            let mut group = Group::<Binary>::new(4, 1, seed, binary::Spec::biased_to(true));
+            let (n, f) = size(seed, &[4]);
+            let mut group = Group::<Binary>::new(n, f, seed, binary::Spec::biased_to(true));
             group = group.detach(kinds.iter().copied());
             parties(&group).into_iter().for_each(|party| {
                 group.input(party, binary::Input::Propose(seed.is_multiple_of(2)));
@@ -210,6 +212,26 @@ fn validated_decides_what_enough_prove() {
         group.run();
         assert!(judged(&group), "it was proven by {:?}", &correct[..provers]);
     });
+}
+
+/// With the schemes that the dealer deals by default, and with those over pairings.
+#[test]
+fn real_cryptography_changes_nothing() {
+    for seed in [999, 1_999] {
+        let (n, f) = size(seed, &[4]);
+        let mut group = Group::<Validated<Threes>>::new(n, f, seed, Threes).corrupt_any();
+        let owner = Group::<Validated<Threes>>::owner(p(0));
+        let keys = group.seat(owner, Group::<Validated<Threes>>::NAME, "any").keys;
+        let tag = group.seat(owner, Group::<Validated<Threes>>::NAME, "any").id.tag("any");
+        let signature = keys.identity.sign(&tag, &Digest::of("any", b""));
+        assert_eq!(signature.0.len(), 64, "an ideal one has 32 bytes");
+        for party in parties(&group) {
+            let proof = (party.number() % 2 == 0).then_some(3);
+            group.input(party, validated::Input::Propose(proof));
+        }
+        group.run();
+        judged(&group);
+    }
 }
 
 /// Two faces of a liar: one with a proof for some, one without for the others.

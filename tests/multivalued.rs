@@ -5,7 +5,8 @@
 //! predicate, and is what its proposer proposed, if that one is correct. *Termination*: when nothing
 //! is in flight, all have decided. *Integrity*: once. *No slander*. *Bounded memory*.
 //!
-//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test multivalued`.
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test multivalued`, and `MAFTIA_N=7` for one
+//! size.
 
 #![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
 
@@ -23,7 +24,7 @@ use maftia_core::{
     sim::{
         Group,
         behaviour::{Equivocate, Mute},
-        oracle, p, property,
+        oracle, p, property, size,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -44,10 +45,10 @@ type Array = Multivalued<Named>;
 
 /// A group whose size, first candidate, restarts and placement of children the seed chooses.
 fn group(seed: u64) -> Group<Array> {
-    let n = [4, 5, 7][seed as usize % 3];
-    let first = p((seed / 3 % u64::from(n)) as u16);
+    let (n, f) = size(seed, &[4, 5, 7]);
+    let first = p((seed / 4 % u64::from(n)) as u16);
     let spec = Spec { first, predicate: Named, limit: 100 };
-    let group = Group::new(n, (n - 1) / 3, seed, spec).restarts(seed % 3);
+    let group = Group::new(n, f, seed, spec).restarts(seed / 5 % 3);
     if seed % 4 == 3 {
         group.detach([
             Consistent::KIND,
@@ -129,12 +130,13 @@ fn all_decide_the_same_proposal_whatever_the_others_do() {
 fn a_first_candidate_that_proposes_two_things_splits_nobody() {
     property(30, |seed| {
         let spec = Spec { first: p(0), predicate: Named, limit: 100 };
+        let (n, f) = size(seed, &[4]);
         let mut group =
-            Group::<Array>::new(4, 1, seed, spec).corrupt(p(0), Equivocate::at_random());
+            Group::<Array>::new(n, f, seed, spec).corrupt(p(0), Equivocate::at_random());
         for (face, value) in ["p0 left", "p0 right"].into_iter().enumerate() {
             group.input_face(p(0), face, Input::Propose(value.into()));
         }
-        for party in [p(1), p(2), p(3)] {
+        for party in group.correct() {
             group.input(party, Input::Propose(format!("{party}").into()));
         }
         run(&mut group);
@@ -145,11 +147,14 @@ fn a_first_candidate_that_proposes_two_things_splits_nobody() {
 #[test]
 fn without_the_first_candidate_the_coin_finds_another() {
     property(30, |seed| {
-        let spec = Spec { first: p(6), predicate: Named, limit: 100 };
-        let mut group =
-            Group::<Array>::new(7, 2, seed, spec).corrupt(p(6), Mute).corrupt(p(5), Mute);
+        let (n, f) = size(seed, &[7]);
+        let spec = Spec { first: p(n - 1), predicate: Named, limit: 100 };
+        let mut group = Group::<Array>::new(n, f, seed, spec);
+        for party in PartyId::all(n).rev().take(f.into()) {
+            group = group.corrupt(party, Mute);
+        }
         propose_all(&mut group);
         run(&mut group);
-        assert!(check(&group) < p(5));
+        assert!(check(&group) < p(n - f));
     });
 }

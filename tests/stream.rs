@@ -1,11 +1,11 @@
 //! The promises of the atomic stream in simulated worlds: groups of 4, 5 and 7, every misdeed, every
 //! scheduler, restarts, children of their own.
 //!
-//! *Total order*, *integrity* (no duplicates, no gaps, the order of submission), *liveness*: when
-//! nothing is in flight, all that correct parties submitted is delivered by all of them. *No slander*.
-//! *Bounded memory*.
+//! *Total order*, *integrity* (no duplicates, no gaps, the order of submission), *liveness*: all that
+//! correct parties submitted is delivered by all of them, whatever liars go on doing. *Rest*: when
+//! the liars have fallen silent, so does the group. *No slander*. *Bounded memory*.
 //!
-//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test stream`.
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test stream`, and `MAFTIA_N=7` for one size.
 
 #![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
 
@@ -21,10 +21,12 @@ use maftia_core::{
     seat::Owner,
     sim::{
         Group, Pick, Rng, World,
-        adversary::{Random, Script},
-        behaviour::{Behaviour, Corrupted, Crash, Equivocate, Mute, Outgoing, Withhold},
+        adversary::{Random, Relents, Script},
+        behaviour::{
+            Behaviour, Corrupted, Crash, Equivocate, Late, Mute, Outgoing, Replay, Withhold,
+        },
         oracle::{self, Run},
-        p, property,
+        p, property, size,
     },
     stream::{
         atomic::{Atomic, Input, Message, Output, Position, Signed, Spec, WINDOW},
@@ -39,8 +41,24 @@ type Delivered = Vec<(PartyId, Bytes)>;
 /// A group whose users take everything at once.
 fn group(n: u16, seed: u64, spec: Spec) -> Group<Atomic> {
     let mut group = Group::new(n, (n - 1) / 3, seed, spec);
-    group.set_steps_max(60_000);
+    group.set_steps_max(STEPS_MAX);
+    group.set_adversary(Relents::at(UNFAIR_STEPS));
     group
+}
+
+/// The most letters until everything is delivered, and again until all is silent.
+const STEPS_MAX: u64 = 200_000;
+
+/// How long an order that a seed chose goes on.
+const UNFAIR_STEPS: u64 = 3_000;
+
+/// How long liars may go on after everything is delivered.
+const LIARS_STEPS: u64 = 1_000;
+
+/// Of a small group of this seed, how many there are; and who of them are corrupted, if all may be.
+fn small(seed: u64) -> (u16, Vec<PartyId>) {
+    let (n, f) = size(seed, &[4]);
+    (n, PartyId::all(n).rev().take(f.into()).collect())
 }
 
 fn take_all(group: &mut Group<Atomic>) {
@@ -104,7 +122,7 @@ fn check(group: &Group<Atomic>, submitted: &[(PartyId, String)]) {
 }
 
 /// Some payloads of everybody in some waves, among which whatever is in flight may arrive.
-fn work(group: &mut Group<Atomic>, n: u16, waves: usize) -> Vec<(PartyId, String)> {
+fn send(group: &mut Group<Atomic>, n: u16, waves: usize) -> Vec<(PartyId, String)> {
     let mut submitted = Vec::new();
     take_all(group);
     for wave in 0..waves {
@@ -116,26 +134,58 @@ fn work(group: &mut Group<Atomic>, n: u16, waves: usize) -> Vec<(PartyId, String
         let until = group.steps() + 60 * (wave as u64 + 1);
         group.run_while(|world| world.steps() < until);
     }
-    let until = group.steps() + UNFAIR_STEPS;
-    group.run_while(|world| world.steps() < until);
-    finish(group);
     submitted
 }
 
-/// How long an order that a seed chose goes on. Some orders never deliver a letter as long as there
-/// are younger ones, and no promise holds for ever under them.
-const UNFAIR_STEPS: u64 = 3_000;
+/// The same, and all that follows from it.
+fn work(group: &mut Group<Atomic>, n: u16, waves: usize) -> Vec<(PartyId, String)> {
+    let submitted = send(group, n, waves);
+    finish(group, &submitted);
+    submitted
+}
 
-/// Lets everything arrive, in a fair order.
-fn finish(group: &mut Group<Atomic>) {
-    group.set_adversary(Random);
+/// Lets happen what is promised while liars do what they like; then lets them fall silent, and all
+/// others come to rest.
+fn finish(group: &mut Group<Atomic>, submitted: &[(PartyId, String)]) {
+    deliver(group, submitted);
+    let until = group.steps() + LIARS_STEPS;
+    group.run_while(|world| world.steps() < until);
+    let liars = group.parties().into_iter().filter(|owner| group.is_corrupted(*owner));
+    for liar in liars.collect::<Vec<_>>() {
+        group.corrupt_boxed(liar, Box::new(Mute));
+    }
     group.run();
+}
+
+/// Goes on until every correct party has delivered what correct ones submitted. A liar may keep a
+/// group at empty rounds for ever, so nothing else need ever come to an end.
+fn deliver(group: &mut Group<Atomic>, submitted: &[(PartyId, String)]) {
+    let correct = group.correct();
+    let expected = submitted.iter().filter(|(party, _)| correct.contains(party)).count();
+    let lacks = |world: &World, party: &PartyId| {
+        let outputs = world.outputs::<Atomic>(Group::<Atomic>::owner(*party));
+        let of_correct = outputs.iter().filter_map(|output| match output {
+            Output::Deliver { from, batch, .. } if correct.contains(from) => Some(batch.len()),
+            _ => None,
+        });
+        of_correct.sum::<usize>() < expected
+    };
+    let begun = group.steps();
+    loop {
+        let until = group.steps() + 64;
+        let ended = group.run_while(|world| world.steps() < until);
+        if !correct.iter().any(|party| lacks(group, party)) {
+            return;
+        }
+        assert!(!ended, "nothing is in flight, and not all is delivered");
+        assert!(group.steps() < begun + STEPS_MAX, "not delivered after {STEPS_MAX} letters");
+    }
 }
 
 #[test]
 fn everything_is_delivered_by_all_in_one_order_whatever_the_others_do() {
     property(48, |seed| {
-        let n = [4, 5, 7][seed as usize % 3];
+        let (n, _) = size(seed, &[4, 5, 7]);
         let mut group = group(n, seed, Spec::default()).corrupt_any().restarts(2);
         if seed % 4 == 3 {
             group = group.detach([Multivalued::<Signed>::KIND]);
@@ -147,21 +197,50 @@ fn everything_is_delivered_by_all_in_one_order_whatever_the_others_do() {
     });
 }
 
+/// Whoever only leaves out, repeats or comes late begins no rounds of its own for ever: the group
+/// rests though such liars go on. Of those who forge, withhold or equivocate this does not hold; see
+/// the properties of the module.
+#[test]
+fn a_group_rests_beside_liars_that_begin_no_rounds() {
+    property(24, |seed| {
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed, Spec::default());
+        for liar in liars {
+            let misdeed: Box<dyn Behaviour> = match seed % 4 {
+                0 => Box::new(Crash::after(seed % 200 * 3)),
+                1 => Box::new(Mute),
+                2 => Box::new(Late::default()),
+                _ => Box::new(Replay::default()),
+            };
+            group.corrupt_boxed(Group::<Atomic>::owner(liar), misdeed);
+        }
+        let submitted = send(&mut group, n, 2);
+        deliver(&mut group, &submitted);
+        group.run();
+        check(&group, &submitted);
+    });
+}
+
 #[test]
 fn one_who_tells_everybody_another_batch_splits_nobody() {
     property(16, |seed| {
-        let mut group = group(4, seed, Spec::default()).corrupt(p(3), Equivocate::at_random());
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed, Spec::default());
+        for liar in &liars {
+            group = group.corrupt(*liar, Equivocate::at_random());
+        }
         take_all(&mut group);
-        for (face, payload) in ["left", "right"].into_iter().enumerate() {
-            group.input_face(p(3), face, Input::Submit { batch: Batch::of([payload]) });
+        for liar in liars {
+            for (face, payload) in ["left", "right"].into_iter().enumerate() {
+                group.input_face(liar, face, Input::Submit { batch: Batch::of([payload]) });
+            }
         }
         let mut submitted = Vec::new();
-        for party in [p(0), p(1), p(2)] {
+        for party in group.correct() {
             submit(&mut group, party, "x");
             submitted.push((party, "x".to_string()));
         }
-        group.run_while(|world| world.steps() < UNFAIR_STEPS);
-        finish(&mut group);
+        finish(&mut group, &submitted);
         check(&group, &submitted);
     });
 }
@@ -169,9 +248,13 @@ fn one_who_tells_everybody_another_batch_splits_nobody() {
 #[test]
 fn one_who_shows_its_batches_to_few_holds_nobody_up() {
     property(16, |seed| {
-        let told = Withhold::from_all_but([p((seed % 3) as u16)]);
-        let mut group = group(4, seed, Spec::default()).corrupt(p(3), told);
-        let submitted = work(&mut group, 4, 2);
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed, Spec::default());
+        for liar in liars {
+            let told = Withhold::from_all_but([p((seed % 3) as u16)]);
+            group = group.corrupt(liar, told);
+        }
+        let submitted = work(&mut group, n, 2);
         check(&group, &submitted);
     });
 }
@@ -179,9 +262,10 @@ fn one_who_shows_its_batches_to_few_holds_nobody_up() {
 #[test]
 fn a_candidate_that_crashes_in_the_middle_holds_nobody_up() {
     property(16, |seed| {
-        let crash = Crash::after(seed * 3);
-        let mut group = group(4, seed, Spec::default()).corrupt(p(0), crash);
-        let submitted = work(&mut group, 4, 3);
+        let (n, _) = small(seed);
+        let crash = Crash::after(seed % 200 * 3);
+        let mut group = group(n, seed, Spec::default()).corrupt(p(0), crash);
+        let submitted = work(&mut group, n, 3);
         check(&group, &submitted);
     });
 }
@@ -226,8 +310,12 @@ impl Behaviour for Flood {
 #[test]
 fn one_who_floods_rounds_to_come_takes_little_room_and_stops_nobody() {
     property(8, |seed| {
-        let mut group = group(4, seed, Spec::default()).corrupt(p(3), Flood);
-        let submitted = work(&mut group, 4, 2);
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed, Spec::default());
+        for liar in liars {
+            group = group.corrupt(liar, Flood);
+        }
+        let submitted = work(&mut group, n, 2);
         check(&group, &submitted);
         let bounds = oracle::Bounds { instances: 60, waiting: 600, snapshot: 1 << 20 };
         oracle::bounded(&group, bounds).unwrap();
@@ -251,14 +339,16 @@ fn without(who: PartyId) -> impl FnMut(&World, &mut Rng) -> Option<Pick> + Send 
 
 /// A group of which one party hears nothing for so many rounds, and then everything.
 fn starved(seed: u64, rounds: usize, spec: Spec) -> Group<Atomic> {
-    let mut group = group(4, seed, spec).adversary(Script(without(p(3))));
+    let (n, _) = small(seed);
+    let last = p(n - 1);
+    let mut group = group(n, seed, spec).adversary(Script(without(last)));
     take_all(&mut group);
-    submit(&mut group, p(3), "from the one who starves");
+    submit(&mut group, last, "from the one who starves");
     for round in 0..rounds {
-        submit(&mut group, p(round as u16 % 3), &format!("{round}"));
+        submit(&mut group, p(round as u16 % (n - 1)), &format!("{round}"));
         group.run();
     }
-    assert!(ends(group.outputs(p(3))).is_empty());
+    assert!(ends(group.outputs(last)).is_empty());
     assert!(ends(group.outputs(p(0))).len() >= rounds);
     group.set_adversary(Random);
     group.run();
@@ -271,7 +361,7 @@ fn one_who_starved_for_some_rounds_catches_up() {
         let group = starved(seed, 40, Spec::default());
         let all = delivered(group.outputs(p(0)));
         assert_eq!(all.len(), 41, "and its own payload is ordered in the end");
-        assert_eq!(delivered(group.outputs(p(3))), all);
+        assert_eq!(delivered(group.outputs(*group.correct().last().unwrap())), all);
         oracle::no_slander(&group).unwrap();
     });
 }
@@ -279,15 +369,18 @@ fn one_who_starved_for_some_rounds_catches_up() {
 /// One who starved for so long that nobody keeps what it missed says so, resumes, and takes part.
 fn resumes_after(seed: u64, rounds: usize) {
     let mut group = starved(seed, rounds, Spec { rounds_kept: 16, ..Spec::default() });
-    assert!(group.outputs(p(3)).contains(&Output::Behind));
-    let checkpoint = ends(group.outputs(p(1)))[rounds - 8];
+    let all = group.correct();
+    let last = *all.last().unwrap();
+    assert!(group.outputs(last).contains(&Output::Behind));
+    let known = ends(group.outputs(p(1)));
+    let checkpoint = known[known.len() - 8];
     assert!(ends(group.outputs(p(2))).contains(&checkpoint), "all know the same positions");
-    group.input(p(3), Input::Resume { position: checkpoint });
+    group.input(last, Input::Resume { position: checkpoint });
     group.run();
-    submit(&mut group, p(3), "back again");
+    submit(&mut group, last, "back again");
     group.run();
     let end = *ends(group.outputs(p(0))).last().unwrap();
-    for party in PartyId::all(4) {
+    for party in all {
         assert_eq!(ends(group.outputs(party)).last(), Some(&end));
         let last = group.outputs(party).iter().rev().find_map(|output| match output {
             Output::Deliver { batch, .. } => batch.get(batch.len() - 1),

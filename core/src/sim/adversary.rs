@@ -12,7 +12,7 @@ use super::{
 use crate::seat::Owner;
 
 /// Picks what happens next, knowing everything.
-pub trait Adversary: Send {
+pub trait Adversary: fmt::Debug + Send {
     /// One of the letters in flight, of which there is at least one. `None` ends the run here.
     fn pick(&mut self, world: &World, rng: &mut Rng) -> Option<Pick>;
 }
@@ -136,6 +136,32 @@ impl Adversary for Priorities {
             self.drawn.insert(pool.channel(highest), (1 << 62) - self.lowest);
         }
         Some(Pick::head(highest))
+    }
+}
+
+/// The adversary of the seed until so many letters were delivered, and [`Random`] from then on. Some
+/// orders never deliver a letter as long as there are younger ones; no promise of progress holds for
+/// ever under them when a liar never stops talking. This one is unfair for long, and then fair.
+#[derive(Debug)]
+pub struct Relents {
+    first: Option<Box<dyn Adversary>>,
+    until: u64,
+}
+
+impl Relents {
+    /// Unfair until this step.
+    pub const fn at(step: u64) -> Self {
+        Self { first: None, until: step }
+    }
+}
+
+impl Adversary for Relents {
+    fn pick(&mut self, world: &World, rng: &mut Rng) -> Option<Pick> {
+        if world.steps() >= self.until {
+            return Some(any(world, rng));
+        }
+        let first = self.first.get_or_insert_with(|| of_seed(world.seed(), &world.parties()));
+        first.pick(world, rng)
     }
 }
 

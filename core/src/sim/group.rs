@@ -5,7 +5,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use super::{adversary::Adversary, behaviour::Behaviour, oracle::Run, world::World};
+use super::{adversary::Adversary, behaviour::Behaviour, oracle::Run, real, world::World};
 use crate::{
     id::{GroupId, PartyId},
     protocol::{Kind, Protocol},
@@ -37,13 +37,18 @@ impl<P: Protocol> Group<P> {
         Self::with(n, f, seed, |_| spec.clone())
     }
 
-    /// The same, with a spec for each seat.
+    /// The same, with a spec for each seat. One seed in a thousand runs the real cryptography
+    /// ([`real`](super::real)).
     ///
     /// # Panics
     /// Unless `n >= 3f + 1`.
     pub fn with(n: u16, f: u16, seed: u64, spec: impl FnMut(&Seat) -> P::Spec) -> Self {
         let thresholds = Thresholds::asynchronous(n, f).expect("n >= 3f + 1");
         let mut world = World::new(seed, [(Self::NAME, thresholds)]);
+        if real::of_seed(seed) {
+            let deal = real::Dealt::new(Self::NAME, thresholds, seed);
+            world.set_keys(move |owner, group, _| deal.keys(owner, group));
+        }
         world.add_group::<P>(Self::NAME, Self::NAME, spec);
         Self { world, marker: PhantomData }
     }

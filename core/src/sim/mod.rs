@@ -25,7 +25,9 @@
 //!
 //! 1. [`property`] tries a closure with seeds 0 to 63, or those that `MAFTIA_SEED=7`,
 //!    `MAFTIA_SEEDS=10000` or `MAFTIA_SEEDS=500..600` name. The seed that fails is printed, and its
-//!    story: a line for each letter that arrived, with what it caused.
+//!    story: a line for each letter that arrived, with what it caused. Groups whose size is free take
+//!    it from [`size`], so that `MAFTIA_N=7` fixes it: `MAFTIA_N=7 MAFTIA_SEEDS=10000 cargo test
+//!    --release --test stream` is ten thousand worlds of seven parties, two of them corrupted.
 //! 2. [`Group`] is the common case: one group with one protocol at the root. [`World`] has any number
 //!    of groups, clients and roots: `World::new(seed, [("tm", t), ("left", t)])`, `add_group`,
 //!    `add(world.seat(owner, group, name), spec)`, `World::client(name)`, `input::<P>(owner, ..)`,
@@ -47,7 +49,8 @@
 //!    `detach([Binary::KIND])` gives children trees of their own, as actors have them.
 //! 8. Small worlds are searched completely: [`explore()`].
 //!
-//! Cryptography is [`ideal`], a keyed hash; `set_keys` takes real keys for a share of the seeds.
+//! Cryptography is [`ideal`], a keyed hash. A [`Group`] of one seed in a thousand has [`real`] keys;
+//! `set_keys` gives them to any world.
 
 pub mod adversary;
 pub mod behaviour;
@@ -57,6 +60,7 @@ pub mod ideal;
 pub mod oracle;
 mod placement;
 mod pool;
+pub mod real;
 mod seeds;
 mod site;
 mod story;
@@ -68,6 +72,6 @@ pub use explore::{Explored, Limits, explore};
 pub use group::{Group, p};
 pub use placement::{Outcome, same_in_any_placement};
 pub use pool::{Channel, Flight, Letter, Pick, Pool, Site};
-pub use seeds::{Rng, property, seeds};
+pub use seeds::{Rng, property, seeds, size};
 pub use story::{BadStory, Replay, Story};
 pub use world::{KeyMaker, STEPS_MAX, World};

@@ -39,6 +39,25 @@ fn chosen(seed: Option<&str>, seeds: Option<&str>) -> Option<Range<u64>> {
     })
 }
 
+/// How many parties a group of this property has, and how many of them may be corrupted: the
+/// `sizes` by `turn`, unless the environment says `MAFTIA_N=7`. A `turn` that says anything else about
+/// the world as well must say it by another divisor, or sizes and misdeeds go hand in hand.
+///
+/// # Panics
+/// When the environment says something else than a number from 4 on.
+pub fn size(turn: u64, sizes: &[u16]) -> (u16, u16) {
+    let n = sized(std::env::var("MAFTIA_N").ok().as_deref())
+        .unwrap_or_else(|| sizes[(turn % sizes.len() as u64) as usize]);
+    (n, (n - 1) / 3)
+}
+
+fn sized(n: Option<&str>) -> Option<u16> {
+    let n = n?;
+    let least = |n: &u16| *n >= 4;
+    let read = n.trim().parse().ok().filter(least);
+    Some(read.unwrap_or_else(|| panic!("`{n}` is no size: write MAFTIA_N=4, or more")))
+}
+
 /// Tries a property with [`seeds`]`(default_count)`. The seed that breaks it is printed, and tried a
 /// second time so that its worlds tell their story.
 ///
@@ -47,14 +66,15 @@ fn chosen(seed: Option<&str>, seeds: Option<&str>) -> Option<Range<u64>> {
 pub fn property(default_count: u64, mut holds: impl FnMut(u64)) {
     for seed in seeds(default_count) {
         let Err(broken) = catch_unwind(AssertUnwindSafe(|| holds(seed))) else { continue };
-        eprintln!("\nMAFTIA_SEED={seed} breaks the property. Its story:");
+        let sized = std::env::var("MAFTIA_N").map(|n| format!("MAFTIA_N={n} ")).unwrap_or_default();
+        eprintln!("\n{sized}MAFTIA_SEED={seed} breaks the property. Its story:");
         TELLING.set(true);
         let again = catch_unwind(AssertUnwindSafe(|| holds(seed)));
         TELLING.set(false);
         if again.is_ok() {
             eprintln!("(it held the second time: the test depends on more than its seed)");
         }
-        eprintln!("MAFTIA_SEED={seed}");
+        eprintln!("{sized}MAFTIA_SEED={seed}");
         resume_unwind(broken);
     }
 }
@@ -116,6 +136,14 @@ mod tests {
         assert_eq!(chosen(Some("7"), Some("9")), Some(7..8));
         assert_eq!(chosen(None, Some("9")), Some(0..9));
         assert_eq!(chosen(None, Some("5..9")), Some(5..9));
+    }
+
+    #[test]
+    fn the_environment_chooses_sizes() {
+        assert_eq!((sized(None), sized(Some("7"))), (None, Some(7)));
+        assert!(
+            ["3", "many", ""].iter().all(|n| std::panic::catch_unwind(|| sized(Some(n))).is_err())
+        );
     }
 
     #[test]

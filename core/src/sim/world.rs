@@ -290,7 +290,8 @@ impl World {
     }
 
     /// Hands a party to the adversary. A behaviour that runs several copies of a party comes before
-    /// the party's first tree runs.
+    /// the party's first tree runs. One that is corrupted already changes its behaviour: a liar that
+    /// falls [`Mute`](super::behaviour::Mute) leaves the others to come to rest.
     ///
     /// # Panics
     /// When that makes more than `f` of its group.

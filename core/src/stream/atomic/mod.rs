@@ -30,6 +30,11 @@
 //! was left out goes into the next round, before what came later. So batches are small when load is
 //! low, and grow with what comes in while a round is under way.
 //!
+//! *Rest.* Without payloads of correct parties and with silent liars, nothing is said. A liar can keep
+//! a group at empty rounds as long as it goes on announcing, for any member may submit; a limit would
+//! need a clock. It neither reorders nor delays beyond a round what correct parties submit, and the
+//! group rests once it falls silent: the properties in `tests/stream.rs` say so of every misdeed.
+//!
 //! *The first candidate* of a round is common knowledge ([`Position::first`]): the party whose
 //! proposal won the last round; but every 16th round, if that proposal left somebody out, the next
 //! party that it named. So a crashed candidate costs one round with a coin, and a liar that leaves a

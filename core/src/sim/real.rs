@@ -1,0 +1,62 @@
+//! Real cryptography in a simulated world: keys as the dealer makes them.
+//!
+//! Mass runs take [`ideal`](super::ideal) schemes, which cannot be wrong. One seed in a thousand takes
+//! the real ones, so that what the ideal ones leave out is met: shares of other lengths and forms,
+//! blame after a failed combination, signatures that differ from run to run of the same signer.
+
+use crate::{
+    config::Config,
+    crypto::{Keys, deal::Deal},
+    seat::{Group, Owner},
+    thresholds::Thresholds,
+};
+
+/// One seed in so many runs the real cryptography.
+const EVERY: u64 = 1_000;
+
+/// Whether worlds of this seed run the real cryptography: 999, 1999 and so on.
+pub const fn of_seed(seed: u64) -> bool {
+    seed % EVERY == EVERY - 1
+}
+
+/// The keys of one group.
+#[derive(Debug)]
+pub struct Dealt(Deal);
+
+impl Dealt {
+    /// Deals to a group with this name. Of those seeds that run real cryptography, every other has the
+    /// usual schemes, and the others everything over pairings.
+    ///
+    /// # Panics
+    /// When a configuration cannot hold such a group.
+    pub fn new(name: &str, thresholds: Thresholds, seed: u64) -> Self {
+        let (certificates, coin) = if (seed / EVERY).is_multiple_of(2) {
+            ("multisig", "ddh")
+        } else {
+            ("pairing", "pairing")
+        };
+        let (n, faults) = (thresholds.n(), thresholds.f());
+        let members: Vec<_> = (0..n).map(|at| format!("\"sim:{}\"", 9_000 + at)).collect();
+        let members = members.join(", ");
+        let text = format!(
+            "[schemes]\ncertificates = \"{certificates}\"\ncoin = \"{coin}\"\n[[group]]\n\
+             name = \"{name}\"\nservice = \"transactions\"\nfaults = {faults}\nmembers = [{members}]\n"
+        );
+        let config = Config::parse(&text).expect("a group that a world can have");
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&seed.to_le_bytes());
+        Self(Deal::new(&config, &secret))
+    }
+
+    /// What an owner holds.
+    ///
+    /// # Panics
+    /// When it is no member: clients have no dealt keys here.
+    pub fn keys(&self, owner: Owner, group: Option<&Group>) -> Keys {
+        let (Owner::Party(of, party), Some(group)) = (owner, group) else {
+            panic!("{owner:?} is no member")
+        };
+        let ring = self.0.party(of, party).expect("a member of the group");
+        ring.keys(group.id).expect("the only group")
+    }
+}
