@@ -1,12 +1,13 @@
 //! A whole cluster as one sees it from outside: in this process, or behind addresses.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use maftia_actors::{
+    accusations::Seen,
     link::memory::Hub,
     log::Store,
     node::{Durability, Frozen, NodeError},
@@ -15,7 +16,6 @@ use maftia_actors::{
 use maftia_core::{
     config::Config,
     crypto::deal::{Deal, Keyring},
-    fault::Class,
     id::{GroupId, PartyId},
     seat::Owner,
 };
@@ -25,12 +25,12 @@ use crate::{
     assembly::{Assembly, Reach},
     client::{Client, Haste},
     control::{Answer, Ask, Status},
+    evidence,
     faults::FaultKind,
     member::Member,
 };
 
-/// Silent answers in a row before a replica is suspected. It is a hint, so one will do.
-const SILENT_MAX: u64 = 1;
+pub use crate::evidence::Item;
 
 /// How a member does, as it looks from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,21 +41,6 @@ pub enum Condition {
     Silent,
     /// It was stopped, and why.
     Stopped(Arc<str>),
-}
-
-/// Something that is held against a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Who did it.
-    pub culprit: (GroupId, PartyId),
-    /// The kind of the fault.
-    pub kind: &'static str,
-    /// How sure we are.
-    pub class: Class,
-    /// What was seen.
-    pub text: String,
-    /// Who says so; nobody if it was this client.
-    pub accusers: BTreeSet<PartyId>,
 }
 
 /// Why a fault cannot be set or taken back.
@@ -206,39 +191,35 @@ impl Cluster {
         }
     }
 
-    /// What is held against whom: what `f + 1` members of a group say of one of them, and what the
-    /// clients given here and the watcher saw themselves.
+    /// What is held against whom: what a member can prove of another one, what `f + 1` members of a
+    /// group say of one of them, and what the clients given here and the watcher saw themselves.
     pub async fn evidence(&self, clients: &[&Client]) -> Vec<Item> {
         let mut items = Vec::new();
+        let keys = self.assembly.public().identities();
         for group in self.assembly.config().groups() {
-            let (id, thresholds) = (group.id, group.thresholds);
-            let mut accused: BTreeMap<(PartyId, &'static str), (String, BTreeSet<PartyId>)> =
-                BTreeMap::new();
-            for party in PartyId::all(thresholds.n()) {
-                let answer = self.watcher.ask_node(id, party, Ask::Evidence).await;
-                let Some(Answer::Evidence(seen)) = answer else { continue };
-                for seen in seen {
-                    let Owner::Party(of, culprit) = seen.culprit else { continue };
-                    if of == id && culprit != party {
-                        let entry = accused.entry((culprit, seen.fault.kind())).or_default();
-                        entry.0 = format!("{} ({})", seen.fault, seen.instance);
-                        entry.1.insert(party);
-                    }
-                }
-            }
-            for ((culprit, kind), (text, accusers)) in accused {
-                if accusers.len() >= thresholds.one_correct() {
-                    let class = Class::Attested;
-                    items.push(Item { culprit: (id, culprit), kind, class, text, accusers });
-                }
-            }
+            let thresholds = group.thresholds;
+            let told = self.told(group.id, thresholds.n()).await;
+            items.extend(evidence::weigh(group.id, thresholds, &told, &keys));
             for client in clients.iter().copied().chain([&self.watcher]) {
-                items.extend(observed(id, client));
+                items.extend(evidence::observed(group.id, client));
             }
         }
         items.sort_by_key(|item| (item.culprit, item.kind, item.class));
         items.dedup_by_key(|item| (item.culprit, item.kind, item.class));
         items
+    }
+
+    /// What the members of a group say of others.
+    async fn told(&self, group: GroupId, n: u16) -> Vec<(PartyId, Vec<Seen>)> {
+        let mut told = Vec::new();
+        for party in PartyId::all(n) {
+            if let Some(Answer::Evidence(seen)) =
+                self.watcher.ask_node(group, party, Ask::Evidence).await
+            {
+                told.push((party, seen));
+            }
+        }
+        told
     }
 
     /// Stops every member of this process in order.
@@ -258,25 +239,6 @@ fn done(answer: Option<Answer>) -> Result<(), FaultError> {
         Some(Answer::NoLab) => Err(FaultError::NoLab),
         _ => Err(FaultError::Silent),
     }
-}
-
-/// What a client saw itself.
-fn observed(group: GroupId, client: &Client) -> Vec<Item> {
-    let mut items = Vec::new();
-    for (party, seen) in client.seen(group) {
-        let mut item = |kind, class, text| {
-            let (culprit, accusers) = ((group, party), BTreeSet::new());
-            items.push(Item { culprit, kind, class, text, accusers });
-        };
-        if seen.outvoted > 0 {
-            let text = "answered otherwise than f + 1 replicas".into();
-            item("outvoted", Class::Observed, text);
-        }
-        if seen.silent >= SILENT_MAX {
-            item("silent", Class::Suspected, "silent while others answered".into());
-        }
-    }
-    items
 }
 
 /// A number above that of every earlier session of the same client.

@@ -15,7 +15,7 @@ pub struct Seen {
     pub culprit: Owner,
     /// Where it was seen first.
     pub instance: String,
-    /// What was seen first.
+    /// What was seen first; what can be proved, if there was any.
     pub fault: Fault,
     /// How often the kind was seen.
     pub times: u64,
@@ -35,9 +35,13 @@ impl Accusations {
         let seen = self.0.entry(culprit).or_default().entry(kind).or_insert_with(|| Seen {
             culprit,
             instance: instance.to_string(),
-            fault,
+            fault: fault.clone(),
             times: 0,
         });
+        // What convinces others is worth more than what came first.
+        if seen.fault.proof().is_none() && fault.proof().is_some() {
+            (seen.instance, seen.fault) = (instance.to_string(), fault);
+        }
         seen.times += 1;
         seen.times == 1
     }

@@ -1,7 +1,10 @@
 //! What no correct party does, and how sure we are that a party did it.
 
+mod proof;
+
 use std::fmt;
 
+pub use proof::{Once, Proof, Statement};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,6 +25,9 @@ pub enum Fault {
         /// The digest of what came second.
         second: Digest,
     },
+    /// Two signed statements where one is allowed: whoever has the public keys can check it.
+    #[error("{0}")]
+    SignedTwice(Box<Proof>),
     /// `f + 1` parties echo another value than the one that the sender gave to this party.
     #[error("told this party {told}, while f + 1 others heard {heard}")]
     ToldOtherwise {
@@ -73,7 +79,9 @@ impl Fault {
     /// A short word for tables and JSON.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Equivocated { .. } | Self::ToldOtherwise { .. } => "equivocation",
+            Self::Equivocated { .. } | Self::SignedTwice(_) | Self::ToldOtherwise { .. } => {
+                "equivocation"
+            }
             Self::BadProof { .. } => "bad-proof",
             Self::Undecodable(_) => "undecodable",
             Self::Improper(_) => "improper",
@@ -82,6 +90,14 @@ impl Fault {
             Self::Outvoted { .. } => "outvoted",
             Self::Diverged { .. } => "diverged",
             Self::Silent => "silent",
+        }
+    }
+
+    /// What convinces those who did not see it, if anything does.
+    pub const fn proof(&self) -> Option<&Proof> {
+        match self {
+            Self::SignedTwice(proof) => Some(proof),
+            _ => None,
         }
     }
 }

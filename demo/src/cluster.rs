@@ -292,6 +292,9 @@ pub(crate) struct Item {
     pub(crate) class: String,
     /// What, in a sentence.
     pub(crate) text: String,
+    /// What convinces whoever has the public keys, in hexadecimal digits, if there is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proof: Option<String>,
 }
 
 /// Something that replicas said while they worked.

@@ -54,7 +54,34 @@ fn a_transfer_commits_with_one_fault_of_another_kind_in_each_group() {
     let innocent = ["left[0]", "left[1]", "left[3]", "right[0]", "right[1]", "right[2]", "tm[0]"];
     let accused = |item: &Value| innocent.contains(&item["culprit"].as_str().unwrap());
     assert!(!evidence.as_array().unwrap().iter().any(accused), "{evidence}");
-    assert!(held("tm[1]", "attested"), "{evidence}");
+    assert!(held("tm[1]", "proven"), "{evidence}");
+    let proven = evidence.as_array().unwrap().iter().find(|item| item["class"] == "proven");
+    assert!(proven.unwrap()["proof"].as_str().unwrap().len() > 200, "{evidence}");
+}
+
+#[test]
+fn every_fault_reaches_the_class_that_is_promised_and_nobody_else_is_accused() {
+    let work = "begin\ntransfer left/alice right/bob 1\ncommit\n".repeat(3);
+    for faults in [
+        ["tm[0] forge", "left[1] replay", "right[2] corrupt-state"],
+        ["tm[1] mute", "left[2] equivocate", "right[3] delay"],
+    ] {
+        let injected = faults.map(|fault| format!("fault {fault}\n")).concat();
+        let (exit, lines) = demo(&format!("{injected}{work}read right/bob\nevidence\n"));
+        assert_eq!((exit, codes(&lines)), (0, vec![]));
+        let evidence = result(&lines, "evidence", 0)["items"].as_array().unwrap();
+        for nth in 0..3 {
+            let fault = result(&lines, "fault", nth);
+            let (at, class) = (&fault["replica"], &fault["reaches"]);
+            let reached = |item: &Value| item["culprit"] == *at && item["class"] == *class;
+            assert!(evidence.iter().any(reached), "{fault}: {evidence:?}");
+        }
+        let faulty = |item: &Value| {
+            faults.iter().any(|fault| fault.starts_with(item["culprit"].as_str().unwrap()))
+        };
+        let sure = |item: &&Value| item["class"] != "suspected";
+        assert!(evidence.iter().filter(sure).all(faulty), "{evidence:?}");
+    }
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl PublicKey {
         point.as_bytes().try_into().expect("a compressed point has 33 bytes")
     }
 
+    /// Whether the owner of the key [signed](Identity::sign) `digest` in the domain `tag`.
+    pub fn verifies(&self, tag: &Tag, digest: &Digest, signature: &Signature) -> bool {
+        verify(self, &prehash(Purpose::Plain, tag.as_bytes(), digest), &signature.0)
+    }
+
     /// The point itself, which is never the identity.
     pub(crate) fn point(&self) -> AffinePoint {
         *self.0.as_affine()

@@ -52,7 +52,7 @@ impl Watch {
             return;
         }
         let (kind, class) = (kind.to_owned(), class.to_owned());
-        self.items.push(Item { culprit: at.0.clone(), kind, class, text });
+        self.items.push(Item { culprit: at.0.clone(), kind, class, text, proof: None });
         self.places.insert(at, self.items.len() - 1);
     }
 

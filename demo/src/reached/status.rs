@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, future::poll_fn, pin::Pin, task::Poll};
 use maftia_core::{
     fault::Class,
     id::{GroupId, PartyId},
+    wire,
 };
 
 use super::{
@@ -88,6 +89,7 @@ impl Reached {
             kind: it.kind.to_owned(),
             class: class(it.kind, it.class).to_string(),
             text: it.text,
+            proof: it.proof.map(|proof| hex(&wire::encode(&proof))),
         };
         items.into_iter().map(item).collect()
     }
@@ -156,6 +158,10 @@ fn change(before: Option<u64>, now: Option<u64>, idle: bool) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Silence is a hint, whoever tells of it.

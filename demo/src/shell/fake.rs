@@ -288,6 +288,7 @@ impl Cluster for Fake {
             kind: kind.name().to_owned(),
             class: kind::reaches(*kind).to_owned(),
             text: kind::does(*kind).to_owned(),
+            proof: None,
         });
         Ok(items.collect())
     }

@@ -9,7 +9,6 @@ use crate::{
     agreement::multivalued,
     crypto::Digest,
     effects::Effects,
-    fault::Fault,
     id::{PartyId, Round},
     path::Role,
     stream::{
@@ -65,12 +64,12 @@ pub(super) struct Open {
 impl Open {
     /// A vector that is offered or decided holds signed announcements: whoever announced something
     /// else to this party has signed two batches for one round.
-    fn accuse_liars(&self, entries: &[Entry], fx: &mut Effects<'_, Atomic>) {
+    fn accuse_liars(&self, round: Round, entries: &[Entry], fx: &mut Effects<'_, Atomic>) {
         for entry in entries {
             if let Some(told) = self.announced.get(&entry.party)
                 && told.batch != entry.batch
             {
-                let fault = Fault::Equivocated { first: told.batch, second: entry.batch };
+                let fault = vector::signed_twice(fx.seat(), round, told, entry);
                 fx.accuse(entry.party, fault);
             }
         }
@@ -168,7 +167,7 @@ impl Atomic {
         let open = self.rounds.entry(round).or_insert_with(|| Open::new(first));
         match open.announced.get(&from) {
             Some(old) if old.batch != entry.batch => {
-                fx.accuse(from, Fault::Equivocated { first: old.batch, second: entry.batch });
+                fx.accuse(from, vector::signed_twice(fx.seat(), round, old, &entry));
             }
             Some(_) => {}
             None => {
@@ -247,7 +246,7 @@ impl Atomic {
         match output {
             multivalued::Output::Offered { from, value } => {
                 if let Some(entries) = vector::decode(&value, fx.seat()) {
-                    open.accuse_liars(&entries, fx);
+                    open.accuse_liars(round, &entries, fx);
                     open.offers.insert(from, entries);
                 }
             }
@@ -255,7 +254,7 @@ impl Atomic {
                 if let Some(entries) = vector::decode(&value, fx.seat())
                     && open.decided.is_none()
                 {
-                    open.accuse_liars(&entries, fx);
+                    open.accuse_liars(round, &entries, fx);
                     open.decided = Some((Decision { from, vector: value }, entries));
                 }
             }

@@ -175,7 +175,7 @@ fn an_equivocator_is_accused_and_everybody_delivers_one_of_its_batches() {
         world.run();
         let (accuser, peer, fault) = world.faults.last().unwrap();
         assert_eq!((*accuser, *peer), (p(0), Peer::Member(p(3))));
-        assert!(matches!(fault, Fault::Equivocated { .. }));
+        assert!(matches!(fault, Fault::SignedTwice(_)), "{fault}");
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     agreement::Predicate,
     crypto::{Digest, Signature},
+    fault::{Fault, Once, Proof, Statement},
     id::{PartyId, Round},
     path::Tag,
     seat::{Owner, Seat},
@@ -42,7 +43,19 @@ pub(super) fn size_max(n: u16) -> usize {
 
 /// The domain of the announcements of one round of the stream at `seat`.
 pub(super) fn tag(seat: &Seat, round: Round) -> Tag {
-    seat.tag("queue").numbered(round.number())
+    Once::Batch(round).tag(&seat.id)
+}
+
+/// Two announcements of one party for one round, both rightly signed: this convicts it anywhere.
+pub(super) fn signed_twice(seat: &Seat, round: Round, first: &Entry, second: &Entry) -> Fault {
+    let statement = |it: &Entry| Statement { digest: it.batch, signature: it.signature.clone() };
+    Fault::SignedTwice(Box::new(Proof {
+        instance: seat.id.clone(),
+        once: Once::Batch(round),
+        party: first.party,
+        first: statement(first),
+        second: statement(second),
+    }))
 }
 
 /// The bytes of a vector, whose entries are in the order of their parties.
