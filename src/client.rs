@@ -124,7 +124,8 @@ struct Waiting {
 struct Shared {
     waiting: Mutex<BTreeMap<u64, Waiting>>,
     answers: Mutex<BTreeMap<u64, Bytes>>,
-    asked: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
+    /// The questions to nodes: who was asked, and who waits for the answer.
+    asked: Mutex<BTreeMap<u64, (Owner, oneshot::Sender<Answer>)>>,
     seen: Mutex<BTreeMap<PartyId, Seen>>,
 }
 
@@ -247,8 +248,8 @@ impl Client {
         let desk = self.desks.get(&group)?;
         let number = desk.questions.fetch_add(1, Ordering::Relaxed);
         let (tell, told) = oneshot::channel();
-        lock(&desk.shared.asked).insert(number, tell);
         let (to, body) = (Owner::Party(group, party), question(number, ask));
+        lock(&desk.shared.asked).insert(number, (to, tell));
         desk.node.with_party(move |started| started.party.tell(to, group, body)).await.ok()?;
         let answer = tokio::time::timeout(CONTROL_PATIENCE, told).await;
         lock(&desk.shared.asked).remove(&number);
@@ -329,11 +330,15 @@ impl Shared {
         }
     }
 
-    fn on_control(&self, _: Owner, body: &[u8]) {
+    /// A node answers. Numbers of questions can be guessed, so only who was asked is heard.
+    fn on_control(&self, from: Owner, body: &[u8]) {
         let Ok(Reply { number, answer }) = wire::decode(body) else { return };
-        if let Some(asked) = lock(&self.asked).remove(&number) {
+        let mut asked = lock(&self.asked);
+        if asked.get(&number).is_some_and(|(whom, _)| *whom == from)
+            && let Some((_, tell)) = asked.remove(&number)
+        {
             // Whoever asked may have given up.
-            let _ = asked.send(answer);
+            let _ = tell.send(answer);
         }
     }
 }
@@ -343,4 +348,22 @@ fn others<const K: usize>(of: usize, lists: [&Vec<PartyId>; K]) -> Vec<PartyId> 
     let known: BTreeSet<PartyId> = lists.into_iter().flatten().copied().collect();
     let all = PartyId::all(u16::try_from(of).expect("a group is numbered in 16 bits"));
     all.filter(|party| !known.contains(party)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_answers_for_another() {
+        let shared = Shared::default();
+        let member = |party| Owner::Party(GroupId::new(0), PartyId::new(party));
+        let (tell, mut told) = oneshot::channel();
+        lock(&shared.asked).insert(7, (member(1), tell));
+        let says = |answer| wire::encode(&Reply { number: 7, answer });
+        shared.on_control(member(2), &says(Answer::Evidence(Vec::new())));
+        assert!(told.try_recv().is_err(), "it was not asked");
+        shared.on_control(member(1), &says(Answer::NoLab));
+        assert_eq!(told.try_recv(), Ok(Answer::NoLab));
+    }
 }

@@ -36,6 +36,10 @@ impl<V> History<V> {
     pub(crate) fn get(&self, tx: TxId) -> Option<&V> {
         self.ended.get(&tx)
     }
+
+    pub(crate) fn get_mut(&mut self, tx: TxId) -> Option<&mut V> {
+        self.ended.get_mut(&tx)
+    }
 }
 
 #[cfg(test)]

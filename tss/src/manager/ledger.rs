@@ -12,7 +12,7 @@ use crate::{
     refusal::{Code, Refusal},
     request::{Standing, Summary, View},
     token::JoinKey,
-    transaction::{Outcome, Phase, TxId},
+    transaction::{AbortReason, Outcome, Phase, TxId},
 };
 
 /// An open transaction.
@@ -50,6 +50,8 @@ pub(super) struct Past {
     pub(super) outcome: Outcome,
     pub(super) creator: ClientId,
     pub(super) begun: u64,
+    /// Whether another transaction has taken up its age.
+    taken_up: bool,
 }
 
 impl Tx {
@@ -133,7 +135,7 @@ impl Ledger {
         let tx = self.open.remove(&id)?;
         let creator = tx.members[0];
         self.load.refund(creator, 1);
-        self.history.push(id, Past { outcome, creator, begun: tx.begun });
+        self.history.push(id, Past { outcome, creator, begun: tx.begun, taken_up: false });
         Some(tx)
     }
 
@@ -145,8 +147,22 @@ impl Ledger {
         self.history.get(id).map(|past| past.outcome.clone())
     }
 
-    pub(super) fn past(&self, id: TxId) -> Option<&Past> {
-        self.history.get(id)
+    /// The age of a wounded transaction that its creator may take up: once, or a client could keep the
+    /// age of one old transaction for many, and wound everybody for ever.
+    pub(super) fn age_left(&self, id: TxId, client: ClientId) -> Option<u64> {
+        let wounded = |past: &&Past| {
+            matches!(past.outcome, Outcome::Aborted(AbortReason::Wounded { .. }))
+                && past.creator == client
+                && !past.taken_up
+        };
+        self.history.get(id).filter(wounded).map(|past| past.begun)
+    }
+
+    /// The age of a wounded transaction was taken up.
+    pub(super) fn take_age(&mut self, id: TxId) {
+        if let Some(past) = self.history.get_mut(id) {
+            past.taken_up = true;
+        }
     }
 
     /// Why there is no open transaction of this name.

@@ -201,11 +201,8 @@ impl TransactionManager {
             return Err(Refusal::new(Code::Malformed, "the key of the token is no key"));
         }
         let id = TxId::new(self.group, self.ledger.begun + 1);
-        let wounded = retry.and_then(|tx| self.ledger.past(tx)).filter(|past| {
-            past.creator == client
-                && matches!(past.outcome, Outcome::Aborted(AbortReason::Wounded { .. }))
-        });
-        let begun = wounded.map_or(id.number(), |past| past.begun);
+        let age = retry.and_then(|tx| self.ledger.age_left(tx, client));
+        let begun = age.unwrap_or(id.number());
         let lease = lease_millis.unwrap_or(self.spec.lease.as_micros() / 1_000);
         let lease_millis = lease.clamp(1, limits::LEASE_MILLIS_MAX);
         let deadline = self.ledger.now + ticks(Span::millis(lease_millis), self.spec.tick);
@@ -223,6 +220,9 @@ impl TransactionManager {
         };
         let view = tx.view(id);
         self.ledger.enter(id, tx)?;
+        if let (Some(_), Some(wounded)) = (age, retry) {
+            self.ledger.take_age(wounded);
+        }
         Ok(Some(ManagerReply::Begun { view, lease_millis }))
     }
 

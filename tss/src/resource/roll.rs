@@ -169,10 +169,14 @@ impl<O> Roll<O> {
         parked
     }
 
-    /// The transaction is over here. Operations that still wait are handed back.
+    /// The transaction is over here. Operations that still wait are handed back. Without a confirmed
+    /// client nothing was done that could be over, and the name is perhaps a stranger's guess at a
+    /// transaction to come: so nothing is remembered.
     pub(super) fn end(&mut self, tx: TxId, outcome: Outcome) -> Option<Vec<Pending<O>>> {
         let entry = self.remove(tx)?;
-        self.history.push(tx, outcome);
+        if entry.age.is_some() {
+            self.history.push(tx, outcome);
+        }
         Some(entry.parked)
     }
 

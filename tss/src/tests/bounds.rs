@@ -88,6 +88,30 @@ fn a_stranger_at_a_resource_manager_pays_with_its_own_quota() {
     assert_eq!(world.ask(you, deposit).expect("there is room").value, "101");
 }
 
+/// Names of transactions are numbers: a stranger guesses the next one while the manager is away.
+#[test]
+fn a_stranger_cannot_end_a_transaction_before_it_begins() {
+    for early in [false, true] {
+        let mut world = World::new(1, Account::default(), BTreeMap::from([(key("a"), 100)]));
+        let next = TxId::new(TM, 1);
+        world.mute(TM);
+        world.send(client("eve"), &operate(LEFT, Some(next), key("a"), Operation::Deposit(1)));
+        for _ in 0..100 {
+            world.settle();
+            world.tick();
+        }
+        assert!(world.rm(LEFT).is_idle(), "its time was over");
+        world.unmute();
+        if !early {
+            world.settle();
+        }
+        let (you, tx) = begun(&mut world, 2);
+        assert_eq!(tx, next);
+        let deposit = operate(LEFT, Some(tx), key("a"), Operation::Deposit(1));
+        assert_eq!(world.ask(you, deposit).expect("it is open").value, "101");
+    }
+}
+
 fn begun<R: Resource>(world: &mut World<R>, seed: u8) -> (ClientId, TxId) {
     let you = client("you");
     let call = begin(TM, &Seed::new([seed; 16]), None, None);

@@ -205,10 +205,18 @@ fn an_older_transaction_wounds_a_younger_one_and_says_so() {
     let (fourth, _) = started(&mut world, old, 4);
     withdraw(&mut world, old, (RIGHT, "bob"), fourth, 1).expect("free");
     withdraw(&mut world, young, (RIGHT, "bob"), third, 1).expect("it kept its age");
+    let retry = begin(TM, &Seed::new([5; 16]), None, Some(second));
+    let fifth = world.ask(young, retry).expect("it begins").view.tx;
+    let call = operate(RIGHT, Some(fifth), key("bob"), Operation::Withdraw(1));
+    let waiting = world.send(young, &call);
+    world.settle();
+    assert_eq!(world.heard(young, waiting), None, "an age is taken up once");
     for tx in [first, fourth] {
         world.ask(old, abort(tx, "")).expect("it is over");
     }
-    world.ask(young, abort(third, "")).expect("it is over");
+    for tx in [third, fifth] {
+        world.ask(young, abort(tx, "")).expect("it is over");
+    }
     world.run_out();
 }
 
