@@ -45,8 +45,8 @@ pub struct Votes {
     pub of: usize,
     /// Who gave the answer that counts.
     pub agree: Vec<PartyId>,
-    /// Who gave another one.
-    pub outvoted: Vec<PartyId>,
+    /// Who gave another one, and which.
+    pub outvoted: Vec<(PartyId, Bytes)>,
     /// Who had given none when the answer was taken.
     pub silent: Vec<PartyId>,
 }
@@ -278,7 +278,8 @@ impl Shared {
         match output {
             Output::Answered { number, body, agree, of, outvoted } => match haste {
                 Haste::Answer => {
-                    let silent = others(of, [&agree, &outvoted]);
+                    let liars = outvoted.iter().map(|(party, _)| *party);
+                    let silent = others(of, agree.iter().copied().chain(liars));
                     let votes = Votes { group, of, agree, outvoted, silent };
                     self.finish(number, Ok(Voted { value: body, votes }));
                 }
@@ -310,13 +311,14 @@ impl Shared {
         }
     }
 
-    fn note(&self, agree: &[PartyId], outvoted: &[PartyId], silent: &[PartyId]) {
+    fn note(&self, agree: &[PartyId], outvoted: &[(PartyId, Bytes)], silent: &[PartyId]) {
         let mut seen = lock(&self.seen);
-        for party in agree.iter().chain(outvoted) {
+        for party in agree {
             seen.entry(*party).or_default().silent = 0;
         }
-        for party in outvoted {
-            seen.entry(*party).or_default().outvoted += 1;
+        for (party, _) in outvoted {
+            let seen = seen.entry(*party).or_default();
+            (seen.silent, seen.outvoted) = (0, seen.outvoted + 1);
         }
         for party in silent {
             seen.entry(*party).or_default().silent += 1;
@@ -343,9 +345,9 @@ impl Shared {
     }
 }
 
-/// The parties of `of` that are in none of the lists.
-fn others<const K: usize>(of: usize, lists: [&Vec<PartyId>; K]) -> Vec<PartyId> {
-    let known: BTreeSet<PartyId> = lists.into_iter().flatten().copied().collect();
+/// The parties of `of` that are not among these.
+fn others(of: usize, known: impl Iterator<Item = PartyId>) -> Vec<PartyId> {
+    let known: BTreeSet<PartyId> = known.collect();
     let all = PartyId::all(u16::try_from(of).expect("a group is numbered in 16 bits"));
     all.filter(|party| !known.contains(party)).collect()
 }

@@ -21,8 +21,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// Who gave it.
     pub(crate) agree: Vec<PartyId>,
-    /// Who gave another one, and which, if that is known.
-    pub(crate) outvoted: Vec<(PartyId, Option<Bytes>)>,
+    /// Who gave another one, and which.
+    pub(crate) outvoted: Vec<(PartyId, Bytes)>,
     /// Who gave none while the others did.
     pub(crate) silent: Vec<PartyId>,
 }

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
+use bytes::Bytes;
 use maftia_core::{
     config::{GroupConfig, ServiceConfig},
     id::{ClientId, GroupId, PartyId},
@@ -9,7 +10,7 @@ use maftia_core::{
 use maftia_tss::{
     client::{self, Call, Progress, Transfer},
     lock::{Mode, Row, Survey},
-    refusal::Refusal,
+    refusal::{Code as Why, Refusal},
     request::{Card, Ended, Summary, View},
     resources::Operation,
     token::{Seed, Token},
@@ -22,6 +23,7 @@ use crate::{
         Account, Begun, Change, Cluster, Echo, Ending, FaultKind, Group, GroupStatus, Item,
         LockLine, Replica, Role, TxCard, TxLine, Voted, Votes, kind,
     },
+    command::words::printable,
     failure::{Code, Failure},
 };
 
@@ -73,13 +75,14 @@ impl<C: Carrier> Live<C> {
     fn votes<T>(&self, call: &Call<T>, answer: &Answer, said: fn(&T) -> String) -> Votes {
         let group = &self.groups[call.to().index()];
         let numbers = |parties: &[PartyId]| parties.iter().map(|party| party.number()).collect();
-        let words = |(party, body): &(PartyId, Option<bytes::Bytes>)| {
-            let words = match body.as_ref().map(|body| call.read(body)) {
-                Some(Ok(value)) => said(&value),
-                Some(Err(refusal)) => refusal.message,
-                None => "something else".to_owned(),
+        let words = |(party, body): &(PartyId, Bytes)| {
+            let words = match call.read(body) {
+                Ok(value) => said(&value),
+                Err(refusal) if refusal.code == Why::Malformed => "nothing that can be read".into(),
+                Err(refusal) => refusal.message,
             };
-            (party.number(), words)
+            // A liar chose them.
+            (party.number(), printable(&words))
         };
         let lying = |(at, kind): &(Replica, FaultKind)| at.group == group.name && kind::lies(*kind);
         let liars = self.carrier.faults().iter().filter(|fault| lying(fault)).count();

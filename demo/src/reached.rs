@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use maftia::{
-    client::{AskError, Client, Haste, Voted},
+    client::{AskError, Client, Haste, Voted, Votes},
     cluster::{Cluster, Condition, FaultError, session_number},
 };
 use maftia_actors::node::NodeError;
@@ -148,8 +148,8 @@ impl Reached {
 
     fn answer(voted: Voted<Bytes>) -> Answer {
         let Voted { value, votes } = voted;
-        let outvoted = votes.outvoted.into_iter().map(|party| (party, None)).collect();
-        Answer { body: value, agree: votes.agree, outvoted, silent: votes.silent }
+        let Votes { agree, outvoted, silent, .. } = votes;
+        Answer { body: value, agree, outvoted, silent }
     }
 
     fn failure(&self, error: AskError) -> Failure {

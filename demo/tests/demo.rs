@@ -50,9 +50,14 @@ fn a_transfer_commits_with_one_fault_of_another_kind_in_each_group() {
         all.iter().any(|item| item["culprit"] == culprit && item["class"] == class)
     };
     assert!(held("left[2]", "observed"), "{evidence}");
+    let said = |item: &Value| item["text"].as_str().unwrap().contains("answered `9992`");
+    assert!(evidence.as_array().unwrap().iter().any(said), "{evidence}");
     assert!(held("right[3]", "suspected"), "{evidence}");
     let innocent = ["left[0]", "left[1]", "left[3]", "right[0]", "right[1]", "right[2]", "tm[0]"];
-    let accused = |item: &Value| innocent.contains(&item["culprit"].as_str().unwrap());
+    // A busy machine is slow enough to be suspected, which is a hint and no accusation.
+    let accused = |item: &Value| {
+        item["class"] != "suspected" && innocent.contains(&item["culprit"].as_str().unwrap())
+    };
     assert!(!evidence.as_array().unwrap().iter().any(accused), "{evidence}");
     assert!(held("tm[1]", "proven"), "{evidence}");
     let proven = evidence.as_array().unwrap().iter().find(|item| item["class"] == "proven");

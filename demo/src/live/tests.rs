@@ -114,7 +114,7 @@ impl Carrier for Plain {
             && at.group == *self.config.group(to).unwrap().name
         {
             answer.agree.retain(|party| party.number() != at.index);
-            answer.outvoted.push((PartyId::new(at.index), Some(lie.clone())));
+            answer.outvoted.push((PartyId::new(at.index), lie.clone()));
         }
         Ok(answer)
     }

@@ -56,13 +56,14 @@ impl Watch {
         self.places.insert(at, self.items.len() - 1);
     }
 
-    /// All items, the newest first, and after them what the cluster knows.
-    pub(super) fn with(&self, accusations: Vec<Item>) -> Vec<Item> {
-        let known = |own: &&Item| {
-            let same = |it: &Item| it.culprit == own.culprit && it.kind == own.kind;
-            !accusations.iter().any(same)
-        };
-        let own: Vec<_> = self.items.iter().rev().filter(known).cloned().collect();
+    /// All items, the newest first, and after them what the cluster knows. What both know in the same
+    /// class is told in the words of the one who saw it.
+    pub(super) fn with(&self, mut accusations: Vec<Item>) -> Vec<Item> {
+        let same =
+            |one: &Item, other: &Item| (&one.culprit, &one.kind) == (&other.culprit, &other.kind);
+        let mut own: Vec<_> = self.items.iter().rev().cloned().collect();
+        accusations.retain(|it| !own.iter().any(|mine| same(mine, it) && mine.class == it.class));
+        own.retain(|mine| !accusations.iter().any(|it| same(mine, it)));
         own.into_iter().chain(accusations).collect()
     }
 }

@@ -107,8 +107,8 @@ pub enum Output {
         agree: Vec<PartyId>,
         /// How many replicas there are.
         of: usize,
-        /// Who gave another one so far.
-        outvoted: Vec<PartyId>,
+        /// Who gave another one so far, and which.
+        outvoted: Vec<(PartyId, Bytes)>,
     },
     /// All replicas replied to an answered request, or had the time to. Comes once, after
     /// [`Output::Answered`].
@@ -117,8 +117,8 @@ pub enum Output {
         number: u64,
         /// Who gave the answer.
         agree: Vec<PartyId>,
-        /// Who gave another one.
-        outvoted: Vec<PartyId>,
+        /// Who gave another one, and which.
+        outvoted: Vec<(PartyId, Bytes)>,
         /// Who gave none.
         silent: Vec<PartyId>,
     },
@@ -334,7 +334,7 @@ impl Session {
             body: open.bodies.get(&digest).cloned().unwrap_or_default(),
             agree: open.replies.voters(&digest).collect(),
             of,
-            outvoted: open.outvoted(&digest).map(|(liar, _)| liar).collect(),
+            outvoted: open.otherwise(&digest),
         });
         fx.disarm(Timer::Patience(count));
         fx.arm(Timer::Settle(count), self.spec.settle);
@@ -376,7 +376,7 @@ impl Session {
         fx.output(Output::Tallied {
             number: open.number,
             agree: open.replies.voters(&agreed).collect(),
-            outvoted: open.outvoted(&agreed).map(|(liar, _)| liar).collect(),
+            outvoted: open.otherwise(&agreed),
             silent,
         });
     }

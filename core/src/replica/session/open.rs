@@ -48,6 +48,12 @@ impl Open {
             .map(|(party, said)| (party, *said))
     }
 
+    /// Who gave another answer, and which.
+    pub(super) fn otherwise(&self, agreed: &Digest) -> Vec<(PartyId, Bytes)> {
+        let said = |digest| self.bodies.get(&digest).cloned().unwrap_or_default();
+        self.outvoted(agreed).map(|(party, digest)| (party, said(digest))).collect()
+    }
+
     pub(super) fn no_quorum(&self, needed: usize, of: usize) -> Output {
         let busy = self.refusals.iter().filter(|(_, why)| **why == Refusal::Busy);
         Output::NoQuorum {

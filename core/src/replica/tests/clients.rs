@@ -192,7 +192,9 @@ fn f_forged_replies_change_nothing_and_name_their_forgers() {
                 let session::Output::Tallied { outvoted, silent, agree, .. } = output else {
                     unreachable!("filtered")
                 };
-                assert_eq!((outvoted, silent.len()), (&liars, 0));
+                let others: Vec<_> = outvoted.iter().map(|(party, _)| *party).collect();
+                assert_eq!((&others, silent.len()), (&liars, 0));
+                assert!(outvoted.iter().all(|(_, said)| !said.is_empty()), "{outvoted:?}");
                 assert_eq!(agree.len(), usize::from(n - f));
             }
             let named = |fault: &Fault| matches!(fault, Fault::Outvoted { .. });
