@@ -115,11 +115,11 @@ fn coin(schemes: Schemes) -> &'static str {
 fn durability(durability: Durability) -> &'static str {
     match durability {
         Durability::Memory => {
-            "memory: a restarted member catches up from the others as an observer"
+            "memory: a member that restarts has forgotten what it said, and counts as faulty"
         }
         Durability::Disk { sync: true } => "disk, synced: a restarted member goes on where it was",
         Durability::Disk { sync: false } => {
-            "disk, not synced: after the machine failed a member returns as an observer"
+            "disk, not synced: a member whose machine failed may have forgotten what it said, and counts as faulty"
         }
     }
 }

@@ -20,3 +20,9 @@ pub const DEPTH_MAX: usize = 32;
 /// The largest share of a threshold operation, in bytes: the largest of our schemes has 96, and room
 /// for a proof beside it.
 pub const SHARE_BYTES_MAX: usize = 512;
+
+/// The longest certificate of a group of `n`: a bit and a signature a member, with 64 bytes for a
+/// signature on P-256 and room for another scheme.
+pub const fn certificate_bytes_max(n: u16) -> usize {
+    128 + n as usize * 97
+}

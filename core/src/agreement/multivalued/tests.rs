@@ -194,6 +194,20 @@ fn says(array: &mut Array, world: &Shuttle<Array>, from: u16, closing: Option<Cl
 }
 
 #[test]
+fn votes_for_turns_to_come_take_little_room() {
+    let world = Shuttle::<Array>::new(4, 1, spec(0));
+    let mut array = Array::new(&world.seats[0], spec(3));
+    for turn in 1..=8 {
+        let mut fx = Effects::new(&world.seats[0]);
+        let certificate = Certificate(vec![0; 1 << 20].into());
+        let closing = Some(Closing { payload: value(1), certificate });
+        array.on_vote(p(3), Turn::new(turn), closing, &mut fx);
+        assert_eq!(fx.list().len(), 1, "the voter is accused");
+    }
+    assert!(wire::encode(&array).len() < 1_000);
+}
+
+#[test]
 fn a_no_against_the_own_commitment_does_not_count() {
     let world = Shuttle::<Array>::new(4, 1, spec(0));
     let mut array = voting(&world, &[&[1, 2, 3], &[1, 2, 3], &[0, 1, 2]]);

@@ -13,6 +13,7 @@ use crate::{
     fault::Fault,
     id::{PartyId, Turn},
     path::Role,
+    wire::limits::certificate_bytes_max,
 };
 
 impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
@@ -85,7 +86,10 @@ impl<Q: Predicate<Proof = Bytes>> Multivalued<Q> {
         closing: Option<Closing>,
         fx: &mut Effects<'_, Self>,
     ) {
-        let fits = closing.as_ref().is_none_or(|closing| closing.payload.len() <= self.spec.limit);
+        let longest = certificate_bytes_max(fx.seat().thresholds().n());
+        let fits = closing.as_ref().is_none_or(|closing| {
+            closing.payload.len() <= self.spec.limit && closing.certificate.0.len() <= longest
+        });
         if !fits {
             return fx.accuse(from, Fault::Improper("proposal too large".into()));
         }

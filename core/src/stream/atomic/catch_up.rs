@@ -1,6 +1,6 @@
 //! A5: learning from others what this party was not there for, and telling others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,10 @@ use crate::{
     path::Role,
     stream::batch::Batch,
 };
+
+/// How often a party that fetches is answered while this party is in one round: as often as its backlog
+/// may overflow meanwhile. The question is smaller than the answer.
+const ANSWERS_MAX: u8 = 64;
 
 /// What this party knows of where others are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +30,8 @@ pub(super) struct CatchUp {
     begun_by_one: Option<Round>,
     /// Frames of these parties about rounds up to this one were lost or not kept.
     dropped: BTreeMap<PartyId, Round>,
+    /// Whose frames were lost, until they say how far they were.
+    lossy: BTreeSet<PartyId>,
     /// All rounds below this were asked for.
     asked: Round,
     /// What parties told about the rounds from the current one on.
@@ -36,6 +42,8 @@ pub(super) struct CatchUp {
     reported: bool,
     /// Which rounds others wait to be told about.
     wants: BTreeMap<PartyId, (Round, Round)>,
+    /// How often each was answered since this party entered its round.
+    answered: BTreeMap<PartyId, u8>,
 }
 
 impl CatchUp {
@@ -69,6 +77,20 @@ impl CatchUp {
         raise(&mut self.dropped, from, round);
     }
 
+    /// What was lost of this party was of rounds up to this one.
+    fn stands(&mut self, from: PartyId, at: Round) {
+        if self.lossy.remove(&from) {
+            self.dropped(from, at);
+        }
+    }
+
+    /// Whether to answer a party that fetches.
+    fn may_answer(&mut self, party: PartyId) -> bool {
+        let answered = self.answered.entry(party).or_default();
+        *answered = answered.saturating_add(1);
+        *answered <= ANSWERS_MAX
+    }
+
     /// Whether a correct party has announced this round or a later one. One announcement alone counts
     /// only while it is at hand: else a liar could keep the group busy for ever with one far ahead.
     pub(super) fn begun(&self, round: Round) -> bool {
@@ -79,6 +101,7 @@ impl CatchUp {
     pub(super) fn entered(&mut self, round: Round) {
         self.told = self.told.split_off(&round);
         self.gone.clear();
+        self.answered.clear();
         self.reported = false;
     }
 
@@ -131,6 +154,7 @@ impl Atomic {
         fx: &Effects<'_, Self>,
     ) {
         self.catch_up.reached(from, at, fx.seat().thresholds().one_correct());
+        self.catch_up.stands(from, at);
         let current = self.position.round.number();
         let window = current..current.saturating_add(WINDOW);
         for (place, decision) in (0_u64..).zip(decisions) {
@@ -142,7 +166,8 @@ impl Atomic {
         }
     }
 
-    pub(super) fn on_gone(&mut self, from: PartyId, oldest: Round) {
+    pub(super) fn on_gone(&mut self, from: PartyId, oldest: Round, at: Round) {
+        self.catch_up.stands(from, at);
         if oldest > self.position.round {
             self.catch_up.gone.insert(from, oldest);
         }
@@ -235,7 +260,8 @@ impl Atomic {
     pub(super) fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
         let Some(party) = from.member().filter(|party| fx.seat().has(*party)) else { return };
         let to = self.position.round.plus(WINDOW);
-        self.catch_up.dropped(party, to);
+        self.catch_up.dropped(party, self.position.round);
+        self.catch_up.lossy.insert(party);
         for open in self.rounds.values_mut() {
             open.recalled.remove(&party);
         }
@@ -272,9 +298,8 @@ impl Atomic {
         if party == fx.seat().me() {
             return;
         }
-        if asked > position {
-            fx.send(party, Message::Fetch { from: position, to: asked });
-        }
+        let to = asked.max(position.plus(WINDOW));
+        fx.send(party, Message::Fetch { from: position, to });
         self.request_again(party, fx);
         for (round, open) in &self.rounds {
             if open.recalled.contains(&party) {
@@ -304,9 +329,9 @@ impl Atomic {
         digest: Digest,
         fx: &mut Effects<'_, Self>,
     ) {
-        let oldest = self.oldest();
+        let (oldest, at) = (self.oldest(), self.position.round);
         if round < oldest {
-            return fx.send(from, Message::Gone { oldest });
+            return fx.send(from, Message::Gone { oldest, at });
         }
         if let Some(batch) = self.rounds.get_mut(&round).and_then(|open| open.serve(from, digest)) {
             fx.send(from, Message::Answer { round, digest, batch });
@@ -330,10 +355,19 @@ impl Atomic {
         to: Round,
         fx: &mut Effects<'_, Self>,
     ) {
-        if from != fx.seat().me() {
-            self.catch_up.wants.insert(from, (first, to));
-            self.serve(from, fx);
+        if from == fx.seat().me() {
+            return;
         }
+        self.catch_up.wants.insert(from, (first, to));
+        let at = self.position.round;
+        if !self.catch_up.may_answer(from) {
+            return;
+        }
+        if first >= at {
+            // It learns from that how far this party is.
+            fx.send(from, Message::Decided { first, decisions: Vec::new(), at });
+        }
+        self.serve(from, fx);
     }
 
     pub(super) fn serve_all(&mut self, fx: &mut Effects<'_, Self>) {
@@ -346,7 +380,7 @@ impl Atomic {
         let Some((first, to)) = self.catch_up.wants.remove(&party) else { return };
         let (oldest, at) = (self.oldest(), self.position.round);
         if first < oldest {
-            return fx.send(party, Message::Gone { oldest });
+            return fx.send(party, Message::Gone { oldest, at });
         }
         let known = |(_, open): (_, &Open)| open.decided.as_ref().map(|(told, _)| told.clone());
         let last = to.min(at);

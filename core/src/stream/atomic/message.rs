@@ -80,6 +80,8 @@ pub enum Message {
     Gone {
         /// The oldest round that is kept.
         oldest: Round,
+        /// The round that the sender is in.
+        at: Round,
     },
 }
 

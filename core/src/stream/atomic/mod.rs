@@ -356,7 +356,7 @@ impl Atomic {
             Message::Decided { first, decisions, at } => {
                 self.on_decided(from, first, decisions, at, fx);
             }
-            Message::Gone { oldest } => self.on_gone(from, oldest),
+            Message::Gone { oldest, at } => self.on_gone(from, oldest, at),
         }
     }
 

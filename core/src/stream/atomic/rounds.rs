@@ -22,10 +22,10 @@ use crate::{
 /// ahead does not do all at once.
 const RETIRED_PER_STEP: u64 = 1_024;
 
-/// How many bytes of a batch are sent to a party that asks for it: a full batch four times. Once is
-/// enough; more, when the backlog of a link was lost; without a bound, a few bytes would make us send
-/// megabytes for ever.
-const SERVED_MAX: usize = 4 * BATCH_BYTES_MAX;
+/// How many bytes of a batch are sent to a party that asks for it: a full batch 16 times, which is what
+/// the backlog of a link holds. Once is enough; more, when backlogs were lost; without a bound, a few
+/// bytes would make us send megabytes for ever.
+const SERVED_MAX: usize = 16 * BATCH_BYTES_MAX;
 
 /// What sending a batch counts for at least, so that a small one is sent 64 times.
 const SERVED_MIN: usize = SERVED_MAX / 64;
