@@ -3,7 +3,7 @@
 //! [`table`] has one entry a command. The parser, the help, the completion and the manual are made
 //! from it, so that none of them can know a command that the others do not.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     cluster::{Account, FaultKind, Replica},
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Help(Option<String>),
     /// Run the guided tour.
     Tour,
+    /// Run the commands of a file.
+    Source(PathBuf),
     /// Start a transaction, with this lease.
     Begin(Option<Duration>),
     /// Enter the transaction that a token opens.
@@ -81,6 +83,7 @@ impl Command {
             self,
             Self::Help(_)
                 | Self::Tour
+                | Self::Source(_)
                 | Self::As(_)
                 | Self::Status(_)
                 | Self::Evidence(_)

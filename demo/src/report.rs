@@ -113,7 +113,7 @@ pub(crate) enum Report {
         /// How long it took, in milliseconds.
         took_ms: u64,
     },
-    /// `tour`.
+    /// `tour` and `source`.
     Toured {
         /// What its commands gave.
         steps: Vec<serde_json::Value>,

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cluster::Cluster,
-    command::{self, Command},
+    command::{self, Command, words::shown},
     exit::{Exit, Stop},
     failure::{Code, Failure},
     report::{Line, Report},
@@ -25,6 +25,9 @@ const TOUR: &str = include_str!("../scripts/tour.maftia");
 /// The bytes of a line that are kept: above what the parser takes, so that it says what is wrong.
 const LINE_MAX: u64 = 128 * 1024;
 
+/// How much of a line is shown before it runs.
+const STEP_SHOWN: usize = 200;
+
 /// The bytes of one line that are read at all: above it somebody gave us a device or an image.
 const SKIPPED_MAX: u64 = 16 << 20;
 
@@ -35,6 +38,24 @@ pub(crate) struct Player<C> {
     commands: usize,
     failed: usize,
     lost_quorum: bool,
+}
+
+/// What several commands gave that were run as one.
+#[derive(Default)]
+struct Steps {
+    done: Vec<serde_json::Value>,
+    /// Why the first one failed of those that did.
+    failure: Option<Failure>,
+}
+
+impl Steps {
+    fn end(self, text: &str) -> Line {
+        let toured = Report::Toured { steps: self.done };
+        match self.failure {
+            None => Line::done(text, toured),
+            Some(failure) => Line::failed(text, failure, Some(toured)),
+        }
+    }
 }
 
 /// Whether there is more to come.
@@ -66,6 +87,7 @@ impl<C: Cluster> Player<C> {
         let (leaves, works) = (command == Command::Quit, command.is_work());
         let line = match command {
             Command::Tour => self.tour(text).await?,
+            Command::Source(path) => self.source(text, &path).await?,
             command => self.run(text, command).await,
         };
         self.write(line)?;
@@ -108,30 +130,71 @@ impl<C: Cluster> Player<C> {
     }
 
     async fn tour(&mut self, text: &str) -> io::Result<Line> {
-        let (mut steps, mut failure) = (Vec::new(), None);
+        let mut steps = Steps::default();
         for line in TOUR.lines() {
             if let Some(words) = line.strip_prefix('#') {
                 self.screen.say(&format!("{}\n", words.trim()))?;
                 continue;
             }
             let Ok(Some(command)) = command::parse(line) else { continue };
-            self.screen.say(&format!("> {line}\n"))?;
-            let works = command.is_work();
-            let step = self.run(line, command).await;
-            if !matches!(self.screen, Screen::Json) {
-                self.screen.line(&step)?;
-            }
-            if works {
-                self.echo(false).await?;
-            }
-            failure = failure.or_else(|| step.error.clone());
-            steps.push(serde_json::to_value(&step).expect("a report has string keys only"));
+            self.step(line, Ok(command), &mut steps).await?;
         }
-        let toured = Report::Toured { steps };
-        Ok(match failure {
-            None => Line::done(text, toured),
-            Some(failure) => Line::failed(text, failure, Some(toured)),
-        })
+        Ok(steps.end(text))
+    }
+
+    /// Runs the commands of a file.
+    async fn source(&mut self, text: &str, path: &Path) -> io::Result<Line> {
+        let mut lines = match lines_of(path) {
+            Ok(lines) => lines,
+            Err(Stop { message, help, .. }) => {
+                return Ok(Line::failed(text, Failure::new(Code::Io, message, help), None));
+            }
+        };
+        let mut steps = Steps::default();
+        while let Some(line) = lines.recv().await {
+            let command = match &line {
+                Ok(line) => command::parse(line.trim()).transpose(),
+                Err(error) => {
+                    let message = format!("cannot read {}: {error}", path.display());
+                    Some(Err(Failure::new(Code::Io, message, "check the file")))
+                }
+            };
+            let command = match command {
+                None => continue,
+                Some(Ok(Command::Quit)) => break,
+                Some(Ok(Command::Source(_) | Command::Tour)) => {
+                    let message = "a file cannot run another one, or the tour";
+                    Err(Failure::new(Code::BadArguments, message, "`source` them one by one"))
+                }
+                Some(command) => command,
+            };
+            self.step(line.unwrap_or_default().trim(), command, &mut steps).await?;
+        }
+        Ok(steps.end(text))
+    }
+
+    /// Runs one of many commands.
+    async fn step(
+        &mut self,
+        text: &str,
+        command: Result<Command, Failure>,
+        steps: &mut Steps,
+    ) -> io::Result<()> {
+        self.screen.say(&format!("> {}\n", shown(text, STEP_SHOWN)))?;
+        let works = command.as_ref().is_ok_and(Command::is_work);
+        let step = match command {
+            Ok(command) => self.run(text, command).await,
+            Err(failure) => Line::failed(text, failure, None),
+        };
+        if !matches!(self.screen, Screen::Json) {
+            self.screen.line(&step)?;
+        }
+        if works {
+            self.echo(false).await?;
+        }
+        steps.failure = steps.failure.take().or_else(|| step.error.clone());
+        steps.done.push(serde_json::to_value(&step).expect("a report has string keys only"));
+        Ok(())
     }
 
     /// How a script ends: a failed command counts, and a lone one that met a lost quorum says so.
@@ -190,6 +253,11 @@ pub(crate) fn lines(path: &Path) -> Result<mpsc::Receiver<io::Result<String>>, S
     if path == Path::new("-") {
         return Ok(piped(io::stdin()));
     }
+    lines_of(path)
+}
+
+/// The lines of a file.
+fn lines_of(path: &Path) -> Result<mpsc::Receiver<io::Result<String>>, Stop> {
     let file = File::open(path).map_err(|error| Stop::file(path, "open the script", &error))?;
     if file.metadata().is_ok_and(|about| about.is_dir()) {
         let message = format!("{} is a folder, not a script", path.display());

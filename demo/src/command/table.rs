@@ -24,6 +24,8 @@ pub(crate) enum Shape {
     Number(&'static str),
     /// The name of a command.
     Command,
+    /// The path of a file.
+    File,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// All that follows, as one text.
@@ -42,6 +44,7 @@ impl Shape {
             Self::Client => "CLIENT".to_owned(),
             Self::Tx => "ID".to_owned(),
             Self::Command => "CMD".to_owned(),
+            Self::File => "FILE".to_owned(),
             Self::OneOf(words) => words.join("|"),
         }
     }
@@ -110,6 +113,16 @@ pub(crate) const TABLE: &[Entry] = &[
                into which faults can be injected.",
         example: "tour",
         build: |_| Ok(Command::Tour),
+        ..PLAIN
+    },
+    Entry {
+        name: "source",
+        required: &[Shape::File],
+        about: "run the commands of a file, one a line",
+        more: "All of them run, whatever each gives; `quit` ends the file, not the console. A file \
+               cannot run another one.",
+        example: "source demo/scripts/transfer.maftia",
+        build: |given| Ok(Command::Source(given.word(0).into())),
         ..PLAIN
     },
     Entry {

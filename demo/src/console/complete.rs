@@ -54,7 +54,7 @@ impl Words {
             Shape::Tx => self.transactions.clone(),
             Shape::Command => TABLE.iter().map(|entry| entry.name.to_owned()).collect(),
             Shape::OneOf(words) => words.iter().map(|word| (*word).to_owned()).collect(),
-            Shape::Number(_) | Shape::Text(_) => Vec::new(),
+            Shape::Number(_) | Shape::Text(_) | Shape::File => Vec::new(),
         }
     }
 

@@ -55,6 +55,25 @@ async fn the_tour_runs_to_its_end() {
     assert!(steps.len() >= 8, "{steps:?}");
 }
 
+#[tokio::test]
+async fn a_sourced_file_runs_to_its_end_and_runs_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script");
+    std::fs::write(&path, "# pay\nbegin\ncomit\nsource x\ncommit\nquit\nread left/alice\n")
+        .unwrap();
+    let mut player = Player::new(Shell::new(Fake::bank(), "you"), quiet());
+    let line = player.source("source script", &path).await.unwrap();
+    assert_eq!(line.error.map(|error| error.code), Some(Code::UnknownCommand), "the first failure");
+    let Some(Report::Toured { steps }) = line.result else { panic!("no steps") };
+    let ok: Vec<_> = steps.iter().map(|step| step["ok"].as_bool().unwrap()).collect();
+    assert_eq!(ok, [true, false, false, true]);
+    assert_eq!(steps[2]["error"]["code"], "bad_arguments");
+    for nowhere in [folder.path().join("nowhere"), folder.path().to_owned()] {
+        let line = player.source("source it", &nowhere).await.unwrap();
+        assert_eq!(line.error.map(|error| error.code), Some(Code::Io));
+    }
+}
+
 #[test]
 fn the_rest_of_a_long_line_is_no_command() {
     let mut text = vec![b'x'; LINE_MAX as usize];
