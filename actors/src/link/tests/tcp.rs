@@ -277,7 +277,6 @@ async fn gets_in(who: Owner, known: bool, speak: bool) -> bool {
 #[test]
 fn members_have_seats_that_flooding_strangers_cannot_take() {
     run(async {
-        assert!(!gets_in(p(0), false, true).await, "from elsewhere it is one of many");
         assert!(gets_in(p(0), true, true).await, "strangers that speak");
         assert!(gets_in(p(0), true, false).await, "strangers that say nothing");
     });
