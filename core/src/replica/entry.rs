@@ -209,6 +209,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
     pub(super) fn on_ballot(&mut self, from: PartyId, ballot: &Ballot, fx: &mut Effects<'_, Self>) {
         let vouches = &self.state.vouches;
         if from == fx.seat().me() {
+            self.feed.took_effect(ballot);
             let gone = ballot.withdrawn.iter().filter(|id| !vouches.took_effect(id));
             return gone.for_each(|id| self.store.forget(id));
         }

@@ -30,6 +30,9 @@ pub(super) struct Feed {
     /// All ids that wait or are in flight.
     busy: BTreeSet<Digest>,
     in_flight: VecDeque<Ballot>,
+    /// What was ordered and has not taken effect here yet: the stream says that a ballot is ordered
+    /// before it delivers it, and a turn may be under way.
+    ordered: VecDeque<Ballot>,
     settled: u64,
 }
 
@@ -42,6 +45,26 @@ impl Feed {
     /// Whether the id waits or is in flight.
     pub(super) fn has(&self, id: &Digest) -> bool {
         self.busy.contains(id)
+    }
+
+    /// Whether this member vouches for the id already, though its state does not say so yet: it must
+    /// keep the body, because the others that vouch may all be liars.
+    pub(super) fn holds(&self, id: &Digest) -> bool {
+        let vouches =
+            |ballot: &Ballot| ballot.requests.contains(id) || ballot.statements.contains(id);
+        self.has(id) || self.ordered.iter().any(vouches)
+    }
+
+    /// An own ballot took effect, and so did those before it, unless the stream gave them up.
+    pub(super) fn took_effect(&mut self, ballot: &Ballot) {
+        if let Some(place) = self.ordered.iter().position(|ordered| ordered == ballot) {
+            self.ordered.drain(..=place);
+        }
+    }
+
+    /// A state was loaded: it says what is vouched for.
+    pub(super) fn resume(&mut self) {
+        self.ordered.clear();
     }
 
     pub(super) fn request(&mut self, id: Digest) {
@@ -105,6 +128,7 @@ impl Feed {
             for id in ids {
                 self.busy.remove(id);
             }
+            self.ordered.push_back(ballot);
         }
     }
 
@@ -169,6 +193,23 @@ mod tests {
         feed.refused(1);
         let again = feed.next(false).expect("nothing is in flight");
         assert_eq!((again.requests, again.tick), (vec![id(0), id(1)], first.tick));
+    }
+
+    #[test]
+    fn what_was_ordered_is_held_until_it_took_effect() {
+        let mut feed = Feed::default();
+        let ballots = [0, 1].map(|number| {
+            feed.request(id(number));
+            feed.next(false).expect("two may be in flight")
+        });
+        feed.settled(2);
+        assert!(!feed.has(&id(0)) && feed.holds(&id(0)) && feed.holds(&id(1)));
+        feed.took_effect(&ballots[0]);
+        assert!(!feed.holds(&id(0)) && feed.holds(&id(1)));
+        feed.took_effect(&ballots[0]);
+        assert!(feed.holds(&id(1)), "once");
+        feed.resume();
+        assert_eq!(feed, Feed { settled: 2, ..Feed::default() });
     }
 
     #[test]

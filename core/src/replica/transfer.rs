@@ -114,7 +114,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             .store
             .open()
             .map(|(id, _)| *id)
-            .filter(|id| !vouches.stands(me, id) && !feed.has(id))
+            .filter(|id| !vouches.stands(me, id) && !feed.holds(id))
             .collect();
         gone.iter().for_each(|id| self.store.forget(id));
     }
@@ -328,6 +328,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             self.hearing.forget(group, self.state.groups.heard(group));
             self.say_again(group, u64::MAX, fx);
         }
+        self.feed.resume();
         self.vouch_again(fx);
         self.sweep(fx);
         self.ticking = None;

@@ -127,6 +127,17 @@ fn an_idle_group_is_silent() {
     assert_eq!(world.replica(1, 0).slot(), slots);
 }
 
+/// The other group has told each member that it heard everything, but has nothing to order, so this
+/// one never orders that it was heard. It must not wake up for that, for ever.
+#[test]
+fn an_idle_group_that_was_heard_sets_no_alarm() {
+    let mut world = two(2, 4, 1);
+    tell(&mut world, 3);
+    world.pass(LONG);
+    assert_eq!(world.alarms(), 0);
+    assert!(world.replica(0, 0).unacknowledged(GroupId::new(1)) > 0, "else this shows nothing");
+}
+
 #[test]
 fn ticks_pass_only_while_something_waits_for_them() {
     for (n, f) in SIZES {

@@ -310,6 +310,11 @@ impl World {
         true
     }
 
+    /// How many alarms are set.
+    pub(super) fn alarms(&self) -> usize {
+        self.alarms.len()
+    }
+
     /// Delivers frames until none is on its way.
     pub(super) fn settle(&mut self) {
         for _ in 0..5_000_000 {
