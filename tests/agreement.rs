@@ -13,14 +13,19 @@ use maftia_core::{
     agreement::{
         Predicate,
         binary::{self, Binary},
+        bool_set::BoolSet,
         coin::{self, Coin},
         validated::{self, Validated},
     },
     crypto::Digest,
-    id::PartyId,
+    id::{PartyId, Round},
     protocol::Protocol,
     seat::Seat,
-    sim::{Group, Rng, behaviour::Equivocate, oracle, p, property, same_in_any_placement, size},
+    sim::{
+        Group, Letter, Limits, Rng, World,
+        behaviour::{Crash, Equivocate},
+        explore_within, oracle, p, property, same_in_any_placement, seeds, size,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -248,4 +253,100 @@ fn validated_holds_against_two_faces() {
         group.run();
         judged(&group);
     });
+}
+
+/// A word of the first round.
+fn is_first(letter: &Letter) -> bool {
+    let vote = letter.message::<Binary>();
+    let round = vote.and_then(|vote| match vote {
+        binary::Message::Estimate { round, .. }
+        | binary::Message::Auxiliary { round, .. }
+        | binary::Message::Confirm { round, .. } => Some(round),
+        binary::Message::Finish { .. } => None,
+    });
+    letter.frame().is_none() || round == Some(Round::FIRST)
+}
+
+/// The coin of the first round is a constant. If it decides anybody, everybody goes on with that bit:
+/// what is decided later cannot be anything else. What they go on with is in flight.
+fn first_round_is_safe(world: &World) -> Result<(), oracle::Broken> {
+    let correct = world.correct();
+    let run: oracle::Run<'_, _> =
+        correct.iter().map(|owner| (*owner, world.outputs::<Binary>(*owner))).collect();
+    oracle::agreement(&run)?;
+    let decided = run.iter().flat_map(|(_, outputs)| outputs.iter()).next();
+    let Some(binary::Output::Decided { value: decided, .. }) = decided else { return Ok(()) };
+    let flights = (0..world.pool().queues()).flat_map(|queue| world.pool().letters(queue));
+    let next = flights.filter_map(|flight| match flight.letter.message::<Binary>() {
+        Some(binary::Message::Estimate { round, value }) if round > Round::FIRST => Some(value),
+        _ => None,
+    });
+    let other = next.filter(|value| value != decided).count();
+    match other {
+        0 => Ok(()),
+        _ => Err(oracle::Broken {
+            promise: "agreement",
+            found: format!("{decided} is decided, and {other} letters go on with the other bit"),
+        }),
+    }
+}
+
+/// Three correct parties with these bits, and one that says these words of the first round to each:
+/// both estimates, an auxiliary and a confirmation.
+fn first_round(bits: [bool; 3], words: Option<[(bool, BoolSet); 3]>) -> World {
+    let mut group = Group::<Binary>::new(4, 1, 0, binary::Spec::biased_to(true));
+    let owner = Group::<Binary>::owner;
+    group.corrupt_boxed(owner(p(3)), Box::new(Crash::after(0)));
+    let round = Round::FIRST;
+    let instance = group.seat(owner(p(3)), Group::<Binary>::NAME, Group::<Binary>::NAME).id;
+    for (place, bit) in bits.into_iter().enumerate() {
+        let party = p(place as u16);
+        group.input(party, binary::Input::Propose(bit));
+        let Some((value, values)) = words.map(|words| words[place]) else { continue };
+        for message in [
+            binary::Message::Estimate { round, value: false },
+            binary::Message::Estimate { round, value: true },
+            binary::Message::Auxiliary { round, value },
+            binary::Message::Confirm { round, values },
+        ] {
+            group.inject::<Binary>(owner(p(3)), owner(party), &instance, &message);
+        }
+    }
+    group.into_world()
+}
+
+/// How many states a search in a build that is not optimised may see.
+const FEW: usize = 4_000;
+
+/// The first round in every order, complete: three correct parties that do not agree, beside one that
+/// is silent.
+#[test]
+fn the_first_round_holds_in_any_order() {
+    let quick = cfg!(debug_assertions);
+    let limits = Limits { depth: 64, states: if quick { FEW } else { 4_000_000 } };
+    for bits in [[false, true, true], [true, false, false]] {
+        let found = explore_within(first_round(bits, None), limits, is_first, first_round_is_safe);
+        println!("{bits:?}: {found}");
+        assert!(found.broken.is_none() && (quick || found.complete), "{bits:?}: {found}");
+    }
+}
+
+/// The first round in many orders, as far as a bound of states reaches: beside one that says whatever
+/// words it likes, to each something else.
+#[test]
+fn the_first_round_holds_whatever_one_says() {
+    let limits = Limits { depth: 64, states: if cfg!(debug_assertions) { FEW } else { 50_000 } };
+    let (no, yes) = (BoolSet::of(false), BoolSet::of(true));
+    let mut states = 0;
+    for seed in seeds(1).take(64) {
+        let mut rng = Rng::new(seed).fork(0x5a1);
+        let bits = [rng.once_in(2), true, false];
+        let words = [(); 3].map(|()| (rng.once_in(2), *rng.choose(&[no, yes, BoolSet::BOTH])));
+        let world = first_round(bits, Some(words));
+        let found = explore_within(world, limits, is_first, first_round_is_safe);
+        assert!(found.broken.is_none(), "{bits:?} {words:?}: {found}");
+        states += found.states;
+    }
+    println!("{states} states");
+    assert!(states >= FEW, "a search that sees little shows little: {states}");
 }

@@ -47,7 +47,8 @@
 //!    what is on them, and tells the addressee so; `journals()` and
 //!    [`oracle::repeats_itself`] check that a party that takes its mail again says the same.
 //!    `detach([Binary::KIND])` gives children trees of their own, as actors have them.
-//! 8. Small worlds are searched completely: [`explore()`].
+//! 8. Small worlds are searched completely: [`explore()`]. What a liar says in them is written down word
+//!    by word with `inject`.
 //!
 //! Cryptography is [`ideal`], a keyed hash. A [`Group`] of one seed in a thousand has [`real`] keys;
 //! `set_keys` gives them to any world.
@@ -68,7 +69,7 @@ mod story;
 mod tests;
 mod world;
 
-pub use explore::{Explored, Limits, explore};
+pub use explore::{Explored, Limits, explore, explore_within};
 pub use group::{Group, p};
 pub use placement::{Outcome, same_in_any_placement};
 pub use pool::{Channel, Flight, Letter, Pick, Pool, Site};

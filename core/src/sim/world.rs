@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     crypto::{Digest, Keys},
+    effects::Lane,
     fault::Accusation,
     host::Alarm,
     id::{ClientId, Epoch, PartyId},
@@ -374,6 +375,24 @@ impl World {
     pub fn input_to<P: Protocol>(&mut self, root: Site, input: P::Input) {
         assert!(self.sites::<P>(self.owner(root)).contains(&root), "no {} stands there", P::KIND);
         self.input_at(root, wire::encode(&input));
+    }
+
+    /// Puts a message of a corrupted party into flight, behind what it said to the same party before.
+    /// For liars whose every word a test writes down.
+    ///
+    /// # Panics
+    /// When the sender is not corrupted.
+    pub fn inject<P: Protocol>(
+        &mut self,
+        from: Owner,
+        to: Owner,
+        instance: &InstanceId,
+        message: &P::Message,
+    ) {
+        assert!(self.is_corrupted(from), "nobody speaks for {}", self.name(from));
+        let (instance, bytes) = (instance.clone(), wire::encode(message));
+        let channel = Channel::Link { from, to, lane: Lane::Control };
+        self.pool.send(channel, Letter::Frame { from, to, instance, bytes });
     }
 
     fn input_at(&mut self, to: Site, bytes: Bytes) {

@@ -37,6 +37,17 @@ impl World {
         hasher.finalize().into()
     }
 
+    /// Drops the frames to parties that run nothing and hear nothing: they change nothing there.
+    pub(in crate::sim) fn drop_unheard(&mut self) {
+        let fallen = self.fallen.iter();
+        let deaf = fallen.filter(|(_, fallen)| !fallen.behaviour.runs()).map(|(owner, _)| *owner);
+        let deaf: Vec<Owner> = deaf.collect();
+        if !deaf.is_empty() {
+            self.pool
+                .drop_where(|letter| letter.frame().is_some_and(|(_, to, _)| deaf.contains(&to)));
+        }
+    }
+
     fn queue(&self, at: usize) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for flight in self.pool.letters(at) {

@@ -32,8 +32,8 @@
 //!
 //! *Rest.* Without payloads of correct parties and with silent liars, nothing is said. A liar can keep
 //! a group at empty rounds as long as it goes on announcing, for any member may submit; a limit would
-//! need a clock. It neither reorders nor delays beyond a round what correct parties submit, and the
-//! group rests once it falls silent: the properties in `tests/stream.rs` say so of every misdeed.
+//! need a clock. Empty rounds keep nobody's payloads back, and the group rests once the liar falls
+//! silent: the properties in `tests/stream.rs` say so of every misdeed.
 //!
 //! *The first candidate* of a round is common knowledge ([`Position::first`]): the party whose
 //! proposal won the last round; but every 16th round, if that proposal left somebody out, the next
