@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use maftia_core::{
-    id::GroupId,
+    id::{GroupId, PartyId},
     replica::{
         self, Replica,
+        service::Service,
         session::{self, Input, Output, Session},
     },
     seat::Owner,
-    sim::{Rng, Site, World},
+    sim::{Rng, Site, World, adversary::Relents},
     thresholds::Thresholds,
     time::Span,
 };
@@ -22,6 +23,8 @@ use maftia_tss::{
     token::{Seed, Token},
     transaction::{Key, TxId},
 };
+
+use crate::rogue::Rogue;
 
 pub(crate) type Manager = TransactionManager;
 pub(crate) type Bank = ResourceManager<Account>;
@@ -40,8 +43,8 @@ pub(crate) const ACCOUNTS: [&str; 2] = ["a", "b"];
 pub(crate) const ALL: i64 = 4 * INITIAL;
 
 /// Long enough for the slowest schedule of a few transactions; few ticks for one whose client left.
-const TICK: Span = Span::millis(20_000);
-const LEASE: Span = Span::millis(400_000);
+const TICK: Span = Span::millis(100_000);
+pub(crate) const LEASE: Span = Span::millis(400_000);
 
 /// How often a client looks for the others of its transaction before it agrees without them.
 const LOOKS: u8 = 4;
@@ -114,27 +117,62 @@ pub(crate) struct Scene {
     tokens: Vec<Option<Token>>,
     /// How many correct parties are restarted meanwhile.
     restarts: u64,
+    pub(crate) rogue: Option<Rogue>,
+    /// Until this step letters arrive as the seed has it, and take next to no time.
+    pub(crate) unfair: u64,
+    /// How many letters are as long as a lease, once letters take time.
+    pub(crate) lease: u64,
     dice: Rng,
 }
 
 impl Scene {
     /// Groups of these sizes.
     pub(crate) fn new(seed: u64, sizes: [u16; 3]) -> Self {
+        Self::with::<Bank>(seed, sizes, |_| false)
+    }
+
+    /// A member of a group.
+    pub(crate) const fn member(group: GroupId, number: u16) -> Owner {
+        Owner::Party(group, PartyId::new(number))
+    }
+
+    /// The same, with another service at some members of the banks.
+    pub(crate) fn with<S: Service<Spec = ResourceSpec<Account>>>(
+        seed: u64,
+        sizes: [u16; 3],
+        other: impl Fn(Owner) -> bool,
+    ) -> Self {
+        let lease = sizes.map(|n| 100 * u64::from(n).pow(3)).iter().sum();
         let sizes = sizes.map(|n| Thresholds::asynchronous(n, (n - 1) / 3).unwrap());
         let mut world = World::new(seed, NAMES.into_iter().zip(sizes));
+        let mut dice = Rng::new(seed).fork(0x7e11);
+        let unfair = *dice.choose(&[1_000, 5_000, 20_000]);
+        world.set_adversary(Relents::at(unfair));
         let manager = ManagerSpec { tick: TICK, lease: LEASE, patience: LEASE };
         let manager = replica::Spec::<Manager>::new(manager);
         world.add_group::<Replica<Manager>>(NAMES[0], NAMES[0], |_| manager.clone());
         let initial = ACCOUNTS.into_iter().map(|name| (key(name), INITIAL)).collect();
         let bank = ResourceSpec::new(TM, Account::default(), initial);
-        let bank = replica::Spec::<Bank>::new(ResourceSpec { tick: TICK, patience: LEASE, ..bank });
+        let bank = ResourceSpec { tick: TICK, patience: LEASE, ..bank };
         for name in &NAMES[1..] {
-            world.add_group::<Replica<Bank>>(name, name, |_| bank.clone());
+            for owner in world.members(name) {
+                let (seat, bank) = (world.seat(owner, name, name), bank.clone());
+                if other(owner) {
+                    world.add::<Replica<S>>(seat, replica::Spec::<S>::new(bank));
+                } else {
+                    world.add::<Replica<Bank>>(seat, replica::Spec::<Bank>::new(bank));
+                }
+            }
         }
-        let dice = Rng::new(seed).fork(0x7e11);
         let (begun, done, ended) = (Vec::new(), Vec::new(), Vec::new());
         let (tellers, tokens) = (Vec::new(), Vec::new());
-        Self { world, begun, done, ended, tellers, tokens, restarts: 0, dice }
+        let (rogue, restarts) = (None, 0);
+        Self { world, begun, done, ended, tellers, tokens, restarts, rogue, unfair, lease, dice }
+    }
+
+    /// One more client, which lies in one of so many ways.
+    pub(crate) fn enter_rogue(&mut self, kind: usize) {
+        self.rogue = Some(Rogue::new(&mut self.world, kind));
     }
 
     /// Restarts correct parties now and then, so many times.
@@ -171,6 +209,12 @@ impl Scene {
             if self.tellers.iter().all(|teller| matches!(teller.state, State::Gone)) {
                 return;
             }
+            if let Some(rogue) = &mut self.rogue
+                && self.dice.once_in(2)
+            {
+                let token = self.tokens.iter().flatten().next().copied();
+                rogue.act(&mut self.world, &self.begun, token, &mut self.dice);
+            }
             assert!(self.until_heard(), "a client waits for ever");
             if self.restarts > 0 && self.dice.once_in(2) {
                 self.restarts -= 1;
@@ -178,13 +222,6 @@ impl Scene {
                 self.world.restart(*self.dice.choose(&correct));
             }
         }
-    }
-
-    /// Until every lease has ended, and longer. A corrupted party may go on for ever, and keep its
-    /// group at empty rounds, so letters take their time now.
-    pub(crate) fn rest(&mut self) {
-        self.world.set_pace(2_000);
-        self.world.run_for(Span::micros(4 * LEASE.as_micros()));
     }
 
     /// Asks in the name of a client, and waits.
@@ -201,15 +238,9 @@ impl Scene {
         }
     }
 
-    /// Until a client hears something. False when nothing can happen any more.
-    fn until_heard(&mut self) -> bool {
-        let lines = self.tellers.iter().flat_map(|teller| teller.lines);
-        let sites: Vec<Site> = lines.map(|(site, _)| site).collect();
-        let heard = |world: &World| -> usize {
-            sites.iter().map(|site| world.outputs_of::<Session>(*site).len()).sum()
-        };
-        let before = heard(&self.world);
-        !self.world.run_while(|world| heard(world) == before)
+    /// All sessions of the clients that do not lie.
+    pub(crate) fn sessions(&self) -> Vec<Site> {
+        self.tellers.iter().flat_map(|teller| teller.lines).map(|(site, _)| site).collect()
     }
 
     fn send<T>(&mut self, place: usize, call: &Call<T>) -> u64 {
