@@ -5,137 +5,41 @@
 
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
 use std::{
     cell::Cell,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use maftia_actors::{
-    link::memory::Hub,
-    log::Store,
-    node::{Durability, Frozen, Network, Node, Plan},
-    placement::Placement,
-    pool::Pool,
-};
+use cluster::{CHUNK, Cluster};
+use maftia_actors::{link::memory::Hub, log::Store, node::Durability, placement::Placement};
 use maftia_core::{
     crypto::Digest,
     effects::Lane,
-    id::Slot,
     protocol::Kind,
-    stream::{
-        atomic::{self, Atomic, Input, Output},
-        batch::Batch,
-    },
+    stream::{atomic::Input, batch::Batch},
 };
 use support::{PAYLOAD, cpu_time, group, median, resident};
 
-/// Payloads of one party that are out at a time, at saturation.
-const OUT: u64 = 16_384;
-
-/// Payloads in one submission.
-const CHUNK: u64 = 1_024;
-
-struct Cluster {
-    nodes: Vec<Node<Atomic>>,
-    delivered: Vec<Arc<AtomicU64>>,
-    settled: mpsc::Receiver<(usize, u64)>,
-    stores: Vec<Store>,
-}
-
-async fn cluster(placement: &Placement) -> Cluster {
-    let (seats, known) = group(4);
-    let hub = Hub::new();
-    let (tell, settled) = mpsc::channel();
-    let stores: Vec<Store> = seats.iter().map(|_| Store::default()).collect();
-    let (mut nodes, mut delivered) = (Vec::new(), Vec::new());
-    for (party, seat) in seats.into_iter().enumerate() {
-        let (count, tell) = (Arc::new(AtomicU64::new(0)), tell.clone());
-        delivered.push(Arc::clone(&count));
-        let outputs = Box::new(move |output| match output {
-            Output::Deliver { batch, .. } => {
-                count.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            }
-            Output::Ordered { own } => drop(tell.send((party, own))),
-            _ => {}
-        });
-        let plan = Plan {
-            seat,
-            spec: atomic::Spec::default(),
-            network_id: Digest::of("bench", b""),
-            known: Arc::clone(&known),
-            key: None,
-            guests: None,
-            durability: Durability::Memory(stores[party].clone()),
-            network: Network::Memory(hub.clone()),
-            pool: Pool::new(1),
-            placement: placement.clone(),
-            outputs,
-            control: Box::new(|_, _, _| {}),
-            frozen: Frozen::Fence,
-        };
-        let node = Node::start(plan).await.expect("a fresh party");
-        node.ask(Input::Pull { up_to: Slot::new(u64::MAX) }).await.expect("it lives");
-        nodes.push(node);
-    }
-    Cluster { nodes, delivered, settled, stores }
-}
-
-fn chunk() -> Batch {
-    Batch::of((0..CHUNK).map(|_| [7; PAYLOAD]))
-}
-
-impl Cluster {
-    /// Keeps every party's window full until `total` payloads are delivered at all.
-    async fn saturate(&self, total: u64) -> (Duration, Duration) {
-        let (cpu, start) = (cpu_time(), Instant::now());
-        let base = self.least();
-        let batch = chunk();
-        let mut submitted = [0_u64; 4];
-        let mut own = [0_u64; 4];
-        while self.least() - base < total {
-            for (party, node) in self.nodes.iter().enumerate() {
-                while submitted[party] < own[party] + OUT {
-                    submitted[party] += CHUNK;
-                    node.ask(Input::Submit { batch: batch.clone() }).await.expect("it lives");
-                }
-            }
-            if let Ok((party, settled)) = self.settled.recv_timeout(Duration::from_millis(100)) {
-                own[party] = own[party].max(settled);
-            }
-            while let Ok((party, settled)) = self.settled.try_recv() {
-                own[party] = own[party].max(settled);
-            }
+/// One payload at a time from one party: the time until all four delivered it.
+async fn alone(cluster: &Cluster, count: usize) -> Vec<f64> {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let (before, start) = (cluster.least(), Instant::now());
+        let batch = Batch::of([[7; PAYLOAD]]);
+        cluster.nodes[0].ask(Input::Submit { batch }).await.expect("it lives");
+        while cluster.least() == before {
+            tokio::time::sleep(Duration::from_micros(100)).await;
         }
-        (cpu_time().saturating_sub(cpu), start.elapsed())
+        times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-
-    fn least(&self) -> u64 {
-        self.delivered.iter().map(|count| count.load(Ordering::Relaxed)).min().expect("four")
-    }
-
-    /// One payload at a time from one party: the time until all four delivered it.
-    async fn alone(&self, count: usize) -> Vec<f64> {
-        let mut times = Vec::new();
-        for _ in 0..count {
-            let (before, start) = (self.least(), Instant::now());
-            let batch = Batch::of([[7; PAYLOAD]]);
-            self.nodes[0].ask(Input::Submit { batch }).await.expect("it lives");
-            while self.least() == before {
-                tokio::time::sleep(Duration::from_micros(100)).await;
-            }
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-        times
-    }
+    times
 }
 
 /// The floor: each of four parties sends as many bytes to the three others, MAC'd and acknowledged.
@@ -190,7 +94,9 @@ fn main() {
         for (name, placement) in
             [("inline", Placement::inline()), ("detached", Placement::detached(kinds))]
         {
-            let cluster = cluster(&placement).await;
+            let stores: Vec<Store> = (0..4).map(|_| Store::default()).collect();
+            let durability = |party: usize| Durability::Memory(stores[party].clone());
+            let mut cluster = cluster::start(&placement, durability).await;
             cluster.saturate(100_000).await;
             let mut costs = Vec::new();
             let mut rates = Vec::new();
@@ -206,13 +112,12 @@ fn main() {
                 resident(),
             );
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let mut times = cluster.alone(50).await;
+            let mut times = alone(&cluster, 50).await;
             times.sort_by(f64::total_cmp);
             println!(
                 "  {name}: one payload alone {:.1} ms (median), {:.1} ms (p90)",
                 times[25], times[45]
             );
-            drop(cluster.stores);
             for node in cluster.nodes {
                 node.crash();
             }

@@ -233,7 +233,8 @@ fn begin(
     party: &str,
     snapshot: Snapshot,
 ) -> Result<(File, u32), LogError> {
-    let header = wire::encode(&Header { version: VERSION, party: party.into(), snapshot });
+    let mut header = Vec::with_capacity(snapshot.bytes() as usize + 1_024);
+    wire::encode_onto(&Header { version: VERSION, party: party.into(), snapshot }, &mut header);
     let path = segment(folder, number);
     let draft = path.with_extension("draft");
     let write = || {

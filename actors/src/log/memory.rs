@@ -90,7 +90,9 @@ impl Log for Memory {
         store.lock(|contents| {
             contents.last = last;
             if draft.len() > CHUNK / 4 {
-                return contents.chunks.push(draft.take());
+                let mut chunk = draft.take();
+                chunk.shrink_to_fit();
+                return contents.chunks.push(chunk);
             }
             match contents.chunks.last_mut() {
                 Some(chunk) if chunk.capacity() - chunk.len() >= draft.len() => {

@@ -37,8 +37,8 @@ pub enum BadSnapshot {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Snapshot {
-    root: Bytes,
+struct Snapshot<R> {
+    root: R,
     inputs: u64,
     outputs: u64,
     nodes: Vec<(Path, Bytes, Bytes)>,
@@ -54,13 +54,21 @@ struct Snapshot {
 impl<P: Protocol> Tree<P> {
     /// The whole tree as bytes. Two trees that are equal have equal bytes.
     pub fn save(&self) -> Bytes {
+        let mut bytes = Vec::new();
+        self.save_onto(&mut bytes);
+        bytes.into()
+    }
+
+    /// Writes what [`save`](Self::save) gives behind other bytes: who knows how large a tree is saves
+    /// the growing.
+    pub fn save_onto(&self, to: &mut Vec<u8>) {
         let inside = &self.interior;
         let node = |(path, slot): (&Path, &Slot)| {
             let node = slot.node.as_ref().expect("a tree is saved when it is at rest");
             (path.clone(), slot.ask.clone(), node.save())
         };
-        wire::encode(&Snapshot {
-            root: wire::encode(&self.root),
+        let snapshot = Snapshot {
+            root: &self.root,
             inputs: self.inputs,
             outputs: self.outputs,
             nodes: inside.nodes.iter().map(node).collect(),
@@ -79,13 +87,14 @@ impl<P: Protocol> Tree<P> {
             floors: inside.floors(),
             lobby: inside.lobby.clone(),
             said: inside.said.clone(),
-        })
+        };
+        wire::encode_onto(&snapshot, to);
     }
 
     /// The tree that was saved. Opens its detached children again, without an input; everything else
     /// that it waits for is asked for by [`rouse`](Self::rouse).
     pub fn load<H: Host<P>>(seat: Seat, bytes: &[u8], host: &mut H) -> Result<Self, BadSnapshot> {
-        let saved: Snapshot = wire::decode_own(bytes)?;
+        let saved: Snapshot<P> = wire::decode_own(bytes)?;
         let seat = Arc::new(seat);
         let mut interior = Interior::default();
         for (path, ask, state) in saved.nodes {
@@ -106,8 +115,7 @@ impl<P: Protocol> Tree<P> {
         interior.set_floors(saved.floors);
         interior.lobby = saved.lobby;
         interior.said = saved.said;
-        let root = wire::decode_own(&saved.root)?;
-        Ok(Self { seat, root, inputs: saved.inputs, outputs: saved.outputs, interior })
+        Ok(Self { seat, root: saved.root, inputs: saved.inputs, outputs: saved.outputs, interior })
     }
 
     /// Hands out the unanswered jobs and arms the alarms anew, for their full span: after a load, and
