@@ -5,6 +5,12 @@
 //! log record it has what a bare message has, a message and a step, so these two are compared. Two
 //! bare actors do the same as two instances: each answers the other, with so many messages on the
 //! way at a time; the message is as large as a piece of mail, and the step is one of a tree.
+//!
+//! On two busy virtual cores, medians, in nanoseconds: with one message on the way at a time a bare
+//! one with its step takes 219, a hop 321 (1.47 of it), a hop with its log record 400. With 256 on
+//! the way these are 159, 189 (1.19) and 245, since an actor is rung once for all mail that came in
+//! between. So of a lone hop some 130 are the ring, the turn of the actor and settling what the batch
+//! caused, and 60 to 80 are the record.
 
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
