@@ -38,6 +38,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
     /// A client says a request to this replica.
     pub(super) fn on_request(&mut self, request: Request, fx: &mut Effects<'_, Self>) {
         let (client, number) = (request.client, request.number);
+        self.keep_if_due(|| Body::Request(request.clone()));
         if !request.is_genuine(fx.seat()) {
             let what = "the authenticator of a request".into();
             return fx.accuse(Peer::Client(client), Fault::BadProof { what });
@@ -58,9 +59,12 @@ impl<S: Service, A: Stream> Replica<S, A> {
     /// Stores a genuine request and vouches for it, unless there is no room.
     fn try_vouch(&mut self, request: Request, fx: &mut Effects<'_, Self>) -> bool {
         let (id, me) = (request.id(), fx.seat().me());
+        if self.state.vouches.stands(me, &id) || self.state.vouches.took_effect(&id) {
+            return true;
+        }
         let urgent = self.state.service.is_urgent(&request.body);
         let body = Body::Request(request);
-        if self.store.get(&id).is_none() {
+        if !self.store.is_open(&id) {
             let jammed =
                 self.state.groups.ids().any(|to| self.state.groups.unacked(to) > OUTBOX_MAX);
             let busy = !urgent && (self.feed.is_full() || jammed);
@@ -72,9 +76,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             }
             self.store.keep(id, body);
         }
-        if !self.state.vouches.stands(me, &id) && !self.state.vouches.took_effect(&id) {
-            self.feed.request(id);
-        }
+        self.feed.request(id);
         true
     }
 
@@ -94,6 +96,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
     ) {
         let Some(known) = fx.seat().directory.group(group) else { return };
         let needed = known.thresholds.one_correct();
+        self.keep_if_due(|| Body::Statement(group, statement.clone()));
         if statement.number <= self.state.groups.heard(group) {
             // It does not know that it was heard.
             self.acks_sent.remove(&group);
@@ -107,15 +110,26 @@ impl<S: Service, A: Stream> Replica<S, A> {
             fx.accuse(Peer::Foreign(group, liar), fault);
         }
         if let Some(id) = heard.agreed {
-            self.store.keep(id, Body::Statement(group, statement));
-            self.vouch_statement(id, fx);
+            self.vouch_statement(id, Body::Statement(group, statement), fx);
         }
     }
 
-    fn vouch_statement(&mut self, id: Digest, fx: &Effects<'_, Self>) {
-        let vouches = &self.state.vouches;
-        if !vouches.stands(fx.seat().me(), &id) && !vouches.took_effect(&id) {
+    fn vouch_statement(&mut self, id: Digest, body: Body, fx: &Effects<'_, Self>) {
+        if self.state.may_vouch(fx.seat().me(), &id, Some(&body)) {
+            self.store.keep(id, body);
             self.feed.statement(id);
+        }
+    }
+
+    /// Stores what is due and lacking, whoever says it: the id is the name of every word of it.
+    fn keep_if_due(&mut self, body: impl Fn() -> Body) {
+        if !matches!(self.turn, Turn::Gathering { .. }) {
+            return;
+        }
+        let (body, due) = (body(), |id: &Digest| self.turn.lacks(id));
+        let id = body.id();
+        if due(&id) && self.store.get(&id).is_none() {
+            self.store.keep(id, body);
         }
     }
 
@@ -204,14 +218,11 @@ impl<S: Service, A: Stream> Replica<S, A> {
         })
     }
 
-    /// A member had a ballot ordered: fetches the requests in it that this member lacks, and lets go
-    /// of what it took back itself.
+    /// A member's ballot is counted: fetches the requests in it that this member lacks.
     pub(super) fn on_ballot(&mut self, from: PartyId, ballot: &Ballot, fx: &mut Effects<'_, Self>) {
         let vouches = &self.state.vouches;
         if from == fx.seat().me() {
-            self.feed.took_effect(ballot);
-            let gone = ballot.withdrawn.iter().filter(|id| !vouches.took_effect(id));
-            return gone.for_each(|id| self.store.forget(id));
+            return self.on_own_ballot(from, ballot);
         }
         let lacking: Vec<Digest> = ballot
             .requests
@@ -221,6 +232,34 @@ impl<S: Service, A: Stream> Replica<S, A> {
             .collect();
         for ids in lacking.chunks(FETCH_MAX) {
             fx.send(from, Message::Fetch { ids: ids.to_vec() });
+        }
+    }
+
+    /// An own ballot is counted: what this member vouches for now shows in the state.
+    fn on_own_ballot(&mut self, me: PartyId, ballot: &Ballot) {
+        self.feed.counted(ballot.number);
+        for id in ballot.requests.iter().chain(&ballot.statements) {
+            // It took effect so long ago that the state does not remember.
+            let idle = !self.state.is_open(self.store.get(id));
+            if idle && self.state.vouches.stands(me, id) {
+                self.feed.withdraw(*id);
+            }
+            self.let_go(me, id);
+        }
+        ballot.withdrawn.iter().for_each(|id| self.let_go(me, id));
+    }
+
+    /// Lets go of a body, unless this member vouches for it or may do so in a ballot on its way. This
+    /// is the only way on which a body of a vouch is lost, but for those that took effect.
+    pub(super) fn let_go(&mut self, me: PartyId, id: &Digest) {
+        let vouches = &self.state.vouches;
+        if vouches.stands(me, id) || self.feed.has(id) {
+            return;
+        }
+        if vouches.took_effect(id) {
+            self.store.finish(*id, self.state.slot);
+        } else {
+            self.store.forget(id);
         }
     }
 

@@ -13,6 +13,10 @@ use crate::{crypto::Digest, id::GroupId};
 /// The most ballots of this member that may be in flight: one that is being ordered, one behind it.
 pub(super) const IN_FLIGHT_MAX: usize = 2;
 
+/// The most ballots that are ordered and not counted: a member that executes so slowly vouches no more
+/// until it went on. All of them are counted, or covered by a state that is loaded.
+pub(super) const ORDERED_MAX: usize = 64;
+
 /// The most requests that wait to be vouched for: four full ballots. More are refused as busy.
 pub(super) const QUEUE_MAX: usize = 4 * IDS_MAX;
 
@@ -27,13 +31,14 @@ pub(super) struct Feed {
     withdrawn: VecDeque<Digest>,
     acks: BTreeMap<GroupId, u64>,
     tick: Option<u64>,
-    /// All ids that wait or are in flight.
+    /// All ids that wait, are in flight, or are ordered and not counted here.
     busy: BTreeSet<Digest>,
     in_flight: VecDeque<Ballot>,
-    /// What was ordered and has not taken effect here yet: the stream says that a ballot is ordered
-    /// before it delivers it, and a turn may be under way.
+    /// Ballots that the stream has ordered, and this member has not counted.
     ordered: VecDeque<Ballot>,
     settled: u64,
+    /// The number of the last ballot.
+    number: u64,
 }
 
 impl Feed {
@@ -42,29 +47,9 @@ impl Feed {
         self.requests.len() >= QUEUE_MAX
     }
 
-    /// Whether the id waits or is in flight.
+    /// Whether the id waits or is in a ballot that may yet be counted: its body must be kept.
     pub(super) fn has(&self, id: &Digest) -> bool {
         self.busy.contains(id)
-    }
-
-    /// Whether this member vouches for the id already, though its state does not say so yet: it must
-    /// keep the body, because the others that vouch may all be liars.
-    pub(super) fn holds(&self, id: &Digest) -> bool {
-        let vouches =
-            |ballot: &Ballot| ballot.requests.contains(id) || ballot.statements.contains(id);
-        self.has(id) || self.ordered.iter().any(vouches)
-    }
-
-    /// An own ballot took effect, and so did those before it, unless the stream gave them up.
-    pub(super) fn took_effect(&mut self, ballot: &Ballot) {
-        if let Some(place) = self.ordered.iter().position(|ordered| ordered == ballot) {
-            self.ordered.drain(..=place);
-        }
-    }
-
-    /// A state was loaded: it says what is vouched for.
-    pub(super) fn resume(&mut self) {
-        self.ordered.clear();
     }
 
     pub(super) fn request(&mut self, id: Digest) {
@@ -93,6 +78,31 @@ impl Feed {
         self.acks.insert(group, ack);
     }
 
+    /// Takes out of the queue what is not worth a vouch any more.
+    pub(super) fn retain(&mut self, worth: impl Fn(&Digest) -> bool) -> Vec<Digest> {
+        let mut all = Vec::new();
+        if self.is_blocked() {
+            return all;
+        }
+        for queue in [&mut self.requests, &mut self.statements] {
+            // What does not fit into the next ballot is looked at before a later one.
+            let (first, mut rest) = (take(queue, IDS_MAX), std::mem::take(queue));
+            let (kept, gone): (Vec<_>, Vec<_>) = first.into_iter().partition(&worth);
+            for id in &gone {
+                self.busy.remove(id);
+            }
+            queue.extend(kept);
+            queue.append(&mut rest);
+            all.extend(gone);
+        }
+        all
+    }
+
+    /// Whether no ballot may be submitted now.
+    fn is_blocked(&self) -> bool {
+        self.in_flight.len() >= IN_FLIGHT_MAX || self.ordered.len() >= ORDERED_MAX
+    }
+
     /// The next ballot, if one may be submitted. `eager`: for acknowledgements alone, too.
     pub(super) fn next(&mut self, eager: bool) -> Option<Ballot> {
         let quiet = self.requests.is_empty()
@@ -100,10 +110,12 @@ impl Feed {
             && self.withdrawn.is_empty()
             && self.tick.is_none();
         let acks = eager && !self.acks.is_empty();
-        if self.in_flight.len() >= IN_FLIGHT_MAX || (quiet && !acks) {
+        if self.is_blocked() || (quiet && !acks) {
             return None;
         }
+        self.number += 1;
         let mut ballot = Ballot {
+            number: self.number,
             statements: take(&mut self.statements, RESERVED),
             withdrawn: take(&mut self.withdrawn, RESERVED),
             acks: std::mem::take(&mut self.acks).into_iter().collect(),
@@ -123,12 +135,22 @@ impl Feed {
     pub(super) fn settled(&mut self, own: u64) {
         let count = own.saturating_sub(self.settled) as usize;
         self.settled = self.settled.max(own);
-        for ballot in self.in_flight.drain(..count.min(self.in_flight.len())) {
-            let ids = ballot.requests.iter().chain(&ballot.statements).chain(&ballot.withdrawn);
-            for id in ids {
-                self.busy.remove(id);
-            }
-            self.ordered.push_back(ballot);
+        self.ordered.extend(self.in_flight.drain(..count.min(self.in_flight.len())));
+    }
+
+    /// The state counts the own ballots up to this number: where they vouch shows in it.
+    pub(super) fn counted(&mut self, number: u64) {
+        while let Some(ballot) = self.ordered.pop_front_if(|ballot| ballot.number <= number) {
+            self.release(&ballot);
+        }
+    }
+
+    /// This own ballot will not be counted any more, if it is not by now.
+    pub(super) fn release(&mut self, ballot: &Ballot) {
+        self.ordered.retain(|kept| kept.number != ballot.number);
+        let ids = ballot.requests.iter().chain(&ballot.statements).chain(&ballot.withdrawn);
+        for id in ids {
+            self.busy.remove(id);
         }
     }
 
@@ -167,6 +189,8 @@ mod tests {
         (2..9).for_each(|number| feed.request(id(number)));
         assert_eq!(feed.next(false), None);
         feed.settled(1);
+        assert!(feed.has(&id(0)), "it is ordered, but not counted");
+        feed.counted(1);
         let next = feed.next(false).expect("one place is free");
         assert_eq!(next.requests, (2..9).map(id).collect::<Vec<_>>());
         assert!(!feed.has(&id(0)) && feed.has(&id(2)));
@@ -196,20 +220,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_ordered_is_held_until_it_took_effect() {
+    fn what_was_ordered_is_held_until_it_is_counted() {
         let mut feed = Feed::default();
         let ballots = [0, 1].map(|number| {
             feed.request(id(number));
             feed.next(false).expect("two may be in flight")
         });
         feed.settled(2);
-        assert!(!feed.has(&id(0)) && feed.holds(&id(0)) && feed.holds(&id(1)));
-        feed.took_effect(&ballots[0]);
-        assert!(!feed.holds(&id(0)) && feed.holds(&id(1)));
-        feed.took_effect(&ballots[0]);
-        assert!(feed.holds(&id(1)), "once");
-        feed.resume();
-        assert_eq!(feed, Feed { settled: 2, ..Feed::default() });
+        assert!(feed.has(&id(0)) && feed.has(&id(1)));
+        feed.counted(1);
+        assert!(!feed.has(&id(0)) && feed.has(&id(1)));
+        feed.release(&ballots[1]);
+        assert_eq!(feed, Feed { settled: 2, number: 2, ..Feed::default() });
     }
 
     #[test]

@@ -268,8 +268,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             Ordered::RoundEnd { position } => self.on_entry(Entry::End(position), fx),
             Ordered::Ordered { own } => self.feed.settled(own),
             Ordered::Refused { payloads } => self.feed.refused(payloads),
-            // Whatever it was is said again after the state is loaded.
-            Ordered::Unsure { .. } => {}
+            Ordered::Unsure { batch } => self.on_unsure(&batch, fx),
             Ordered::Behind | Ordered::Lagged { .. } => self.become_behind(fx),
         }
     }

@@ -131,6 +131,8 @@ impl Body {
 /// One payload of the stream: what a member vouches for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ballot {
+    /// Which of its member's ballots this is, counted from 1. Only its member goes by it.
+    pub number: u64,
     /// Requests whose bodies it holds and whose authenticators for it are right.
     pub requests: Vec<Digest>,
     /// Statements that it heard from enough members of their group.
@@ -157,7 +159,7 @@ impl Ballot {
 
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self == Self { number: self.number, ..Self::default() }
     }
 }
 

@@ -37,8 +37,22 @@
 //! takes effect if that member's vouch and a liar's meet; that is the will of a client that lies, and
 //! the same at all members. A member that lacks the body of a vouched request asks the voucher, checks
 //! it and vouches, too; so one correct contact is enough. Who lacks the body of what is due waits, and
-//! asks the vouchers in turn: a correct one among them holds it until it took effect there, or until
-//! `2f + 1` hold a checkpoint above it.
+//! asks the vouchers in turn.
+//!
+//! *What is due has its body at a correct voucher.* One of `f + 1` vouchers is correct. It stored the
+//! body before it put the id into a ballot, and lets go of it (`let_go`) only if neither a ballot of
+//! its own that may yet be counted names the id, nor its vouch stands in its state. Ballots are
+//! numbered, and the state keeps the number of each member's last one: so a ballot may yet be counted
+//! until the state, executed or loaded, has its number or a later one, or until the stream says that
+//! it was out in a round that was jumped over, which lies below the state. Where a vouch stands, it
+//! is displaced, taken back or followed by the effect at the same slot for all. So who executes the
+//! slot at which an id is due finds that its correct voucher either has not come so far, and holds the
+//! body, since its vouch is on its way or stands; or has, and keeps what took effect until a checkpoint
+//! an interval above it is stable, which a slower member can load. It does not matter how late the
+//! ballot was ordered, whether the id took effect before and is forgotten, or whether it had no effect:
+//! the rule speaks of ballots and vouches only, and a liar has no part in it. What took effect long ago
+//! and is vouched for anew is taken back by its voucher, to save room. Should a body be lost all the
+//! same, then whoever says it again helps: it is stored if it is due.
 //!
 //! *What decides effects is replicated*: vouches by member, clients' sessions, both directions to each
 //! other group, ticks. Vouches are bounded for each member on its own, so a liar displaces only its
@@ -59,7 +73,10 @@
 //! Replies are whole, from every member. Checkpoints are encoded whole and not as trees of pages. A
 //! client of a self-made key that was idle while a thousand others came and went is remembered for
 //! another four thousand, then its old requests could take effect again; clients of the configuration
-//! are never forgotten.
+//! are never forgotten. Bodies that took effect are bounded in number and bytes, too: a member slower
+//! by more than that within one interval waits for a checkpoint. A member whose state went wrong may
+//! lack bodies of vouches that it repeats after it mended itself: until they took effect it is one of
+//! the `f`.
 
 mod checkpoint;
 mod clients;

@@ -1,13 +1,13 @@
 //! All that decides effects. It changes by ordered ballots only, the same at every replica.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    clients::Clients,
+    clients::{Clients, Standing},
     groups::Groups,
-    message::{Ballot, Body},
+    message::{Ballot, Body, Request},
     service::{Command, Item, Service},
     vouch::Vouches,
 };
@@ -38,6 +38,8 @@ pub(super) struct State<S: Service> {
     /// The slot of the last checkpoint.
     pub(super) checkpointed: Slot,
     pub(super) vouches: Vouches,
+    /// The number of the last ballot of each member.
+    pub(super) counted: BTreeMap<PartyId, u64>,
     pub(super) clients: Clients,
     pub(super) groups: Groups,
     /// The number of the last tick that took effect or was passed over.
@@ -73,6 +75,7 @@ impl<S: Service> State<S> {
             slot: Slot::FIRST,
             checkpointed: Slot::FIRST,
             vouches: Vouches::new(),
+            counted: BTreeMap::new(),
             clients,
             groups: Groups::default(),
             ticks: 0,
@@ -90,6 +93,7 @@ impl<S: Service> State<S> {
         needed: usize,
         due: &mut Vec<Due>,
     ) {
+        self.counted.insert(from, ballot.number);
         for id in ballot.statements.iter().chain(&ballot.requests) {
             if let Some(voters) = self.vouches.vouch(from, *id, needed) {
                 due.push(Due::Body { slot, id: *id, voters });
@@ -101,6 +105,23 @@ impl<S: Service> State<S> {
         }
         if self.timed && ballot.tick == Some(self.ticks + 1) && self.measured.insert(from) {
             self.try_tick(slot, needed, due);
+        }
+    }
+
+    /// Whether a vouch of `me` for this id, whose body this is, may yet lead to something.
+    pub(super) fn may_vouch(&self, me: PartyId, id: &Digest, body: Option<&Body>) -> bool {
+        let news = !self.vouches.stands(me, id) && !self.vouches.took_effect(id);
+        news && self.is_open(body)
+    }
+
+    /// Whether what this says may take effect.
+    pub(super) fn is_open(&self, body: Option<&Body>) -> bool {
+        match body {
+            Some(Body::Request(Request { client, number, .. })) => {
+                self.clients.standing(*client, *number) == Standing::Open
+            }
+            Some(Body::Statement(group, said)) => self.groups.is_open(*group, said.number),
+            None => false,
         }
     }
 
@@ -125,13 +146,13 @@ impl<S: Service> State<S> {
     }
 
     /// Lets what is due enter: what takes effect now, in order. A body that is not there is passed
-    /// over, so all must be there.
+    /// over, so all must be there. And what has no effect after all, and may be vouched for again.
     pub(super) fn enter<'a>(
         &mut self,
         due: Vec<Due>,
         body: impl Fn(&Digest) -> Option<&'a Body>,
-    ) -> Vec<Item> {
-        let mut items = Vec::with_capacity(due.len());
+    ) -> (Vec<Item>, BTreeSet<Digest>) {
+        let (mut items, mut reopened) = (Vec::with_capacity(due.len()), BTreeSet::new());
         for due in due {
             match due {
                 Due::Tick { slot } => items.push(Item { slot, command: Command::Tick }),
@@ -141,6 +162,7 @@ impl<S: Service> State<S> {
                         let body = request.body.clone();
                         if !self.clients.take(slot, client, number, body, &mut items) {
                             self.vouches.reopen(&id);
+                            reopened.insert(id);
                         }
                     }
                     Some(Body::Statement(from, statement)) => {
@@ -150,6 +172,6 @@ impl<S: Service> State<S> {
                 },
             }
         }
-        items
+        (items, reopened)
     }
 }

@@ -61,10 +61,20 @@ impl Store {
         self.open_bytes > BYTES_MAX / 4 * 3
     }
 
-    /// Keeps a body until it took effect.
+    /// Whether the body is here and has not taken effect.
+    pub(super) fn is_open(&self, id: &Digest) -> bool {
+        matches!(self.bodies.get(id), Some((Stage::Open, _)))
+    }
+
+    /// Keeps a body until it took effect; for once more, if it did before.
     pub(super) fn keep(&mut self, id: Digest, body: Body) {
-        if self.bodies.contains_key(&id) {
-            return;
+        match self.bodies.get(&id) {
+            Some((Stage::Open, _)) => return,
+            Some((Stage::Done, old)) => {
+                self.done_bytes -= old.weight();
+                self.done.retain(|(_, done)| *done != id);
+            }
+            None => {}
         }
         self.open_bytes += body.weight();
         if let Body::Request(request) = &body {

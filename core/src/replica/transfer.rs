@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     checkpoint::Checkpoint,
-    clients::Standing,
     machine::{Ask, Output, Replica, Stream, Timer},
-    message::{Body, CHUNK, Message},
+    message::{Ballot, Body, CHUNK, Message},
     service::Service,
     state::{Saved, Turn},
     turn::CREDIT,
@@ -19,6 +18,7 @@ use crate::{
     id::{GroupId, PartyId, Slot},
     protocol::Protocol,
     stream::atomic::{Input as Order, Position},
+    stream::batch::Batch,
     thresholds::Thresholds,
     time::Span,
     wire,
@@ -107,16 +107,10 @@ impl<S: Service, A: Stream> Replica<S, A> {
         self.sweep(fx);
     }
 
-    /// Forgets the bodies that this member no longer vouches for.
+    /// Lets go of the bodies that this member no longer vouches for.
     fn sweep(&mut self, fx: &Effects<'_, Self>) {
-        let (me, vouches, feed) = (fx.seat().me(), &self.state.vouches, &self.feed);
-        let gone: Vec<Digest> = self
-            .store
-            .open()
-            .map(|(id, _)| *id)
-            .filter(|id| !vouches.stands(me, id) && !feed.holds(id))
-            .collect();
-        gone.iter().for_each(|id| self.store.forget(id));
+        let open: Vec<Digest> = self.store.open().map(|(id, _)| *id).collect();
+        open.iter().for_each(|id| self.let_go(fx.seat().me(), id));
     }
 
     /// A member says what state it holds.
@@ -147,8 +141,10 @@ impl<S: Service, A: Stream> Replica<S, A> {
 
     fn on_stable(&mut self, stable: Checkpoint, fx: &mut Effects<'_, Self>) {
         let Checkpoint { position, digest, .. } = stable;
-        // Who is a little slower still asks for bodies of the interval before.
-        self.store.trim(Slot::new(position.slot.number().saturating_sub(self.interval)));
+        // Who is a little slower still asks for bodies of the interval before, and this member may
+        // be waiting to let in what is due at its slot.
+        let before = Slot::new(position.slot.number().saturating_sub(self.interval));
+        self.store.trim(before.min(self.state.slot));
         if self.state.slot >= position.slot {
             self.log.trim(position.slot);
         } else if position.slot > self.state.slot.plus(CREDIT + self.interval) {
@@ -321,6 +317,8 @@ impl<S: Service, A: Stream> Replica<S, A> {
     /// Goes on from a state that was loaded.
     fn resume(&mut self, position: Position, fx: &mut Effects<'_, Self>) {
         self.log.rewind(position.slot);
+        let me = fx.seat().me();
+        self.feed.counted(self.state.counted.get(&me).copied().unwrap_or(0));
         fx.ask(Ask::Stream(Order::Resume { position }));
         self.granted = Slot::FIRST;
         let groups: Vec<GroupId> = self.state.groups.ids().collect();
@@ -328,7 +326,6 @@ impl<S: Service, A: Stream> Replica<S, A> {
             self.hearing.forget(group, self.state.groups.heard(group));
             self.say_again(group, u64::MAX, fx);
         }
-        self.feed.resume();
         self.vouch_again(fx);
         self.sweep(fx);
         self.ticking = None;
@@ -337,26 +334,25 @@ impl<S: Service, A: Stream> Replica<S, A> {
         fx.output(Output::CaughtUp { position });
     }
 
+    /// Nobody knows whether these own ballots were ordered. If they were, it was below the state that
+    /// was loaded, and shows in it; else what they say is said again.
+    pub(super) fn on_unsure(&mut self, batch: &Batch, fx: &Effects<'_, Self>) {
+        let ballots = batch.iter().filter_map(|payload| Ballot::read(&payload).ok());
+        ballots.for_each(|ballot| self.feed.release(&ballot));
+        self.vouch_again(fx);
+    }
+
     /// Vouches for what may still take effect: nobody knows whether the vouches in the rounds that
     /// were jumped over were ordered. A vouch too many changes nothing.
     fn vouch_again(&mut self, fx: &Effects<'_, Self>) {
         let (me, state) = (fx.seat().me(), &self.state);
         for (id, body) in self.store.open() {
-            if state.vouches.stands(me, id) || state.vouches.took_effect(id) {
+            if !state.may_vouch(me, id, Some(body)) {
                 continue;
             }
             match body {
-                Body::Request(request) => {
-                    let standing = state.clients.standing(request.client, request.number);
-                    if standing == Standing::Open {
-                        self.feed.request(*id);
-                    }
-                }
-                Body::Statement(group, statement) => {
-                    if state.groups.is_open(*group, statement.number) {
-                        self.feed.statement(*id);
-                    }
-                }
+                Body::Request(_) => self.feed.request(*id),
+                Body::Statement(..) => self.feed.statement(*id),
             }
         }
     }

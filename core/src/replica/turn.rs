@@ -56,12 +56,12 @@ impl<S: Service, A: Stream> Replica<S, A> {
     /// Counts the ballots of one batch.
     fn count(&mut self, first: Slot, from: PartyId, batch: &Batch, fx: &mut Effects<'_, Self>) {
         let needed = fx.seat().thresholds().one_correct();
-        let (mut due, mut slot) = (Vec::new(), first);
+        let (mut due, mut slot, mut ballots) = (Vec::new(), first, Vec::new());
         for payload in batch.iter() {
             match Ballot::read(&payload) {
                 Ok(ballot) => {
                     self.state.vote(slot, from, &ballot, needed, &mut due);
-                    self.on_ballot(from, &ballot, fx);
+                    ballots.push(ballot);
                 }
                 Err(fault) => fx.accuse(from, fault),
             }
@@ -69,6 +69,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         }
         self.state.slot = slot;
         self.turn = Turn::Gathering { due, tries: 0 };
+        ballots.iter().for_each(|ballot| self.on_ballot(from, ballot, fx));
         if !self.missing().is_empty() {
             self.fetch(fx);
         }
@@ -130,8 +131,13 @@ impl<S: Service, A: Stream> Replica<S, A> {
         };
         let ids: Vec<(Digest, Slot)> = due.iter().filter_map(Due::body).collect();
         let store = &self.store;
-        let items = self.state.enter(due, |id| store.get(id));
-        ids.into_iter().for_each(|(id, slot)| self.store.finish(id, slot));
+        let (items, reopened) = self.state.enter(due, |id| store.get(id));
+        for (id, slot) in ids {
+            // What this member is still going to vouch for it must keep until that is counted.
+            if !reopened.contains(&id) && !self.feed.has(&id) {
+                self.store.finish(id, slot);
+            }
+        }
         let groups: Vec<GroupId> = self.state.groups.ids().collect();
         for group in groups {
             self.hearing.forget(group, self.state.groups.heard(group));
@@ -216,6 +222,9 @@ impl<S: Service, A: Stream> Replica<S, A> {
     pub(super) fn try_submit(&mut self, fx: &mut Effects<'_, Self>) {
         let groups = &self.state.groups;
         let eager = groups.ids().any(|group| groups.unacked(group) > super::entry::OUTBOX_EAGER);
+        let (me, state, store) = (fx.seat().me(), &self.state, &self.store);
+        let gone = self.feed.retain(|id| state.may_vouch(me, id, store.get(id)));
+        gone.iter().for_each(|id| self.let_go(me, id));
         while let Some(ballot) = self.feed.next(eager) {
             let batch = Batch::of([wire::encode(&ballot)]);
             fx.ask(Ask::Stream(Order::Submit { batch }));

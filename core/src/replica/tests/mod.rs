@@ -2,6 +2,7 @@
 
 mod clients;
 mod groups;
+mod hostile;
 mod states;
 mod toy;
 mod world;
