@@ -54,8 +54,12 @@ impl Hearing {
         if let Some((first, _)) = said.get(&number) {
             let (first, second) = (*first, id);
             let fault = Fault::Equivocated { first, second };
-            let faults = if first == second { vec![] } else { vec![(from, fault)] };
-            return Heard { agreed: None, faults };
+            if first != second {
+                return Heard { agreed: None, faults: vec![(from, fault)] };
+            }
+            // It is said again, so it had no effect: perhaps the vouch for it was lost.
+            let agreed = (heard.voters(number, id) >= needed).then_some(id);
+            return Heard { agreed, faults: vec![] };
         }
         let bytes = heard.bytes.entry(from).or_default();
         *bytes += statement.body.len();
@@ -98,6 +102,14 @@ impl Hearing {
 }
 
 impl Group {
+    /// How many have said this.
+    fn voters(&self, number: u64, id: Digest) -> usize {
+        let says = |said: &&BTreeMap<u64, (Digest, Statement)>| {
+            said.get(&number).is_some_and(|(said, _)| *said == id)
+        };
+        self.said.values().filter(says).count()
+    }
+
     /// What is agreed once `from` has said `id`, and who said something else.
     fn judge(&self, number: u64, from: PartyId, id: Digest, needed: usize) -> Heard {
         let mut counts: BTreeMap<Digest, Vec<PartyId>> = BTreeMap::new();
@@ -118,5 +130,26 @@ impl Group {
             .map(|(liar, answered)| (liar, Fault::Outvoted { answered, agreed: *agreed }))
             .collect();
         Heard { agreed: (*agreed == id).then_some(id), faults }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn what_enough_said_is_agreed_again_when_it_is_said_again() {
+        let (mut hearing, group) = (Hearing::default(), GroupId::new(1));
+        let said = |body| Statement { number: 1, ack: 0, body: Bytes::from_static(body) };
+        let mut hear = |from, body| hearing.hear(group, PartyId::new(from), said(body), 2);
+        let id = said(b"x").id(group);
+        assert_eq!(hear(0, b"x"), Heard::default());
+        assert_eq!(hear(0, b"x"), Heard::default(), "one member counts once");
+        assert_eq!(hear(1, b"x").agreed, Some(id));
+        assert_eq!(hear(1, b"x"), Heard { agreed: Some(id), faults: vec![] });
+        let other = hear(1, b"y");
+        assert!(other.agreed.is_none() && other.faults.len() == 1);
     }
 }

@@ -8,17 +8,23 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    super::{Message, Number, Request},
-    LONG, group,
-    toy::ToyMessage,
+    super::{
+        Message, Number, Request, Statement,
+        machine::{Ask, Heard, Replica},
+    },
+    LONG, group, spec,
+    toy::{Counter, Toy, ToyMessage},
     world::{Envelope, World, client, party},
 };
 use crate::{
     crypto::{Digest, Mac},
+    effects::{Effect, Effects},
+    id::{GroupId, PartyId, Peer},
     path::Role,
+    protocol::{Event, Protocol},
     replica::Ballot,
     seat::Owner,
-    stream::batch::Batch,
+    stream::{atomic, batch::Batch},
     time::Span,
     wire,
 };
@@ -168,4 +174,40 @@ fn what_is_due_is_stored_when_its_client_says_it() {
     world.pass(Span::millis(1_000));
     assert_lives(&mut world);
     world.assert_equal(0, &[]);
+}
+
+/// A statement's vouch that was out in a round that was jumped over is said again.
+#[test]
+fn a_statement_whose_vouch_is_unsure_is_vouched_for_again() {
+    let world = World::new(1, 2, 4, 1, &spec(10));
+    let seat = world.party_seat(1, 1);
+    let mut replica: Replica<Counter, Toy> = Replica::new(&seat, spec(10));
+    let statement = Statement { number: 1, ack: 0, body: Bytes::from_static(b"commit") };
+    let mut submitted = Vec::new();
+    let mut take = |replica: &mut Replica<Counter, Toy>, event| {
+        let mut fx = Effects::new(&seat);
+        replica.step(event, &mut fx);
+        for effect in fx.into_list() {
+            if let Effect::Ask(Ask::Stream(atomic::Input::Submit { batch })) = effect {
+                submitted.push(batch);
+            }
+        }
+        std::mem::take(&mut submitted)
+    };
+    let say = |from: u16| Event::Message {
+        from: Peer::Foreign(GroupId::new(0), PartyId::new(from)),
+        message: Message::Statement(statement.clone()),
+    };
+    let all = (0..4).flat_map(|from| take(&mut replica, say(from)));
+    let [first] = &all.collect::<Vec<_>>()[..] else { panic!("vouched for once") };
+    let first = first.clone();
+    assert!(take(&mut replica, say(0)).is_empty(), "its vouch is on its way");
+    // The stream jumped: what was out is settled, and nobody knows whether it was ordered.
+    let settled = atomic::Output::Ordered { own: 1 };
+    assert!(take(&mut replica, Event::Heard(Heard::Stream(settled))).is_empty());
+    let unsure = atomic::Output::Unsure { batch: first.clone() };
+    let again = take(&mut replica, Event::Heard(Heard::Stream(unsure)));
+    assert_eq!(again.len(), 1);
+    let ids = |batch: &Batch| Ballot::read(&batch.get(0).unwrap()).unwrap().statements;
+    assert_eq!(ids(&again[0]), ids(&first));
 }

@@ -170,6 +170,11 @@ impl World {
         self.seat(Owner::Client(client(number)), group)
     }
 
+    /// The seat of a member, to run a replica alone with.
+    pub(super) fn party_seat(&self, group: u16, p: u16) -> Seat {
+        self.seat(party(group, p), group)
+    }
+
     /// Opens a session of a client with a group.
     pub(super) fn open(&mut self, number: u64, group: u16, spec: session::Spec) {
         let owner = Owner::Client(client(number));
