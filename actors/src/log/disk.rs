@@ -62,13 +62,19 @@ impl Disk {
     /// Opens the log of `party` in `folder`, which is made if it is not there. With `sync` a record
     /// is durable when the disk has it, without when the operating system has it.
     pub fn open(folder: &Path, party: &str, sync: bool) -> Result<(Self, Recovered), LogError> {
-        fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
+        make(folder).map_err(|source| io(folder, source))?;
         let lock = lock(folder)?;
         let newest = newest(folder)?;
         let (number, chain, file, recovered) = if let Some((number, path)) = newest {
             let (recovered, chain) = recover(&path, party)?;
             let file = OpenOptions::new().append(true).open(&path);
-            (number, chain, file.map_err(|source| io(&path, source))?, recovered)
+            let file = file.map_err(|source| io(&path, source))?;
+            if sync {
+                // What was read may be in the memory of the operating system only: whoever wrote it
+                // may have been killed before its sync.
+                through(&file, &path).map_err(|source| io(&path, source))?;
+            }
+            (number, chain, file, recovered)
         } else {
             let (file, chain) = begin(folder, 1, party, Snapshot::default())?;
             (1, chain, file, Recovered::default())
@@ -224,6 +230,26 @@ impl Writer {
         self.file = BufWriter::with_capacity(1 << 20, file);
         fs::remove_file(&old).map_err(|source| io(&old, source))
     }
+}
+
+/// Makes a folder that outlives a loss of power, with those above it.
+fn make(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<_> = folder.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(folder)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        // A relative path ends in an empty one, which is where we are.
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        through(&File::open(above)?, above)?;
+    }
+    Ok(())
+}
+
+/// Waits until the disk has a file, or the names in a folder.
+fn through(file: &File, path: &Path) -> std::io::Result<()> {
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    let _ = path;
+    file.sync_all()
 }
 
 /// Writes a new segment that holds a snapshot, whole or not at all.

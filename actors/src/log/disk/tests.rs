@@ -1,9 +1,16 @@
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use maftia_core::id::{Epoch, GroupId};
 use maftia_core::path::InstanceId;
 
 use super::*;
 use crate::log::Entry;
+
+thread_local! {
+    /// What this thread has waited for.
+    pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+}
 
 fn record(text: &str) -> Record {
     let instance = InstanceId::root(GroupId::new(0), Epoch::FIRST, "g");
@@ -100,4 +107,26 @@ fn a_log_has_one_owner_and_one_user() {
     assert!(matches!(Disk::open(folder.path(), "g-0", true), Err(LogError::InUse { .. })));
     drop(log);
     assert!(matches!(Disk::open(folder.path(), "g-1", true), Err(LogError::Foreign { .. })));
+}
+
+#[test]
+fn what_was_read_is_durable_before_it_counts_as_durable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Written by somebody who was killed before its sync.
+    drop(Disk::open(folder.path(), "g-0", false).map(|(mut log, _)| log.append(&record("a"))));
+    SYNCED.take();
+    let (log, _) = Disk::open(folder.path(), "g-0", true).expect("a good log");
+    assert_eq!(SYNCED.take(), [segment(folder.path(), 1)]);
+    drop(log);
+    drop(Disk::open(folder.path(), "g-0", false).expect("a good log"));
+    assert_eq!(SYNCED.take(), Vec::<PathBuf>::new(), "nobody asked for it");
+}
+
+#[test]
+fn a_new_folder_is_durable_with_those_above_it() {
+    let above = tempfile::tempdir().expect("a folder");
+    let folder = above.path().join("data/logs");
+    SYNCED.take();
+    drop(Disk::open(&folder, "g-0", true).expect("a fresh folder"));
+    assert_eq!(SYNCED.take(), [above.path().join("data"), above.path().to_owned()]);
 }
