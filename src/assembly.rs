@@ -7,7 +7,7 @@ use std::{
 };
 
 use maftia_actors::{
-    link::{Guests, guests_of, memory::Hub},
+    link::{Guests, guests, memory::Hub},
     node::{Durability, Frozen, Network, Node, NodeError, Plan},
     party::Control,
     placement::Placement,
@@ -185,9 +185,8 @@ impl Assembly {
         Network::Tcp { listen: hub, addresses }
     }
 
-    fn guests(&self, ring: &Keyring) -> Option<Guests> {
-        let identity = Arc::clone(ring.identity());
-        self.config.clients().open.then(|| guests_of(identity))
+    fn guests(&self) -> Option<Guests> {
+        self.config.clients().open.then(guests)
     }
 }
 
@@ -242,7 +241,7 @@ impl Home<'_> {
             network_id: assembly.network_id(),
             known: Arc::clone(&assembly.everybody),
             key: None,
-            guests: assembly.guests(ring),
+            guests: assembly.guests(),
             durability,
             network: assembly.network(group.address(party), None),
             pool: assembly.pool.clone(),

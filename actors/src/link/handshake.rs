@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use maftia_core::{
-    crypto::{Digest, Identity, P256Identity, PublicKey, Signature},
+    crypto::{Digest, Identity, PublicKey, Signature},
     id::{ClientId, Epoch, GroupId},
     path::{InstanceId, Tag},
     seat::Owner,
@@ -55,23 +55,14 @@ pub struct Passport {
 }
 
 /// Judges the proof of a client that the configuration does not name: whether these bytes are a
-/// public key, have the digest that the client is named by, and made this signature. Whoever passes
-/// is a guest from then on, and its key may be remembered.
+/// public key, have the digest that the client is named by, and made this signature.
 pub type Guests = Arc<dyn Fn(ClientId, &[u8], &Tag, &Digest, &Signature) -> bool + Send + Sync>;
 
-/// Guests whose keys `identity` remembers. Somebody who brings a key without having it is not, so he
-/// takes no room.
-pub fn guests_of(identity: Arc<P256Identity>) -> Guests {
-    Arc::new(move |client, key, tag, digest, signature| {
-        let owner = Owner::Client(client);
-        let Ok(key) = PublicKey::from_bytes(key) else { return false };
-        let new = identity.key_of(owner).is_none();
-        let registered = key.client() == client && identity.register(key) == Some(client);
-        let proved = registered && identity.verify(owner, tag, digest, signature);
-        if registered && new && !proved {
-            identity.forget(client);
-        }
-        proved
+/// Admits whoever has the key by whose digest it is named. Nothing is remembered of it.
+pub fn guests() -> Guests {
+    Arc::new(|client, key, tag, digest, signature| {
+        PublicKey::from_bytes(key)
+            .is_ok_and(|key| key.client() == client && key.verifies(tag, digest, signature))
     })
 }
 

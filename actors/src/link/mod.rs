@@ -39,7 +39,7 @@ mod tests;
 mod wire;
 
 use bytes::Bytes;
-pub use handshake::{Guests, Passport, Refusal, guests_of};
+pub use handshake::{Guests, Passport, Refusal, guests};
 pub use lab::{Lab, Liar, Tamper};
 pub use links::{GUESTS_MAX, Links, Saved, SendError, Status};
 use maftia_core::{crypto::Digest, effects::Lane, path::InstanceId, seat::Owner};

@@ -6,17 +6,19 @@
 //!   that a share of a certificate is never taken for a signature of its own.
 //! - Authenticators need no exchange: two identity keys agree on a secret (static ECDH), from which
 //!   one key for each direction follows. An authenticator sent back to its maker convinces nobody.
-//! - A client without a dealt key is named by the digest of its public key, so that
-//!   [`P256Identity::register`] cannot lie about whose key it is.
+//! - A client without a dealt key is named by the digest of its public key, and shows the key with
+//!   what it says: it cannot lie about whose key it is. Nothing is remembered about such clients that
+//!   a judgement depends on, so that a party that reads its log again judges as it did before.
 
 mod pair;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use p256::{
     AffinePoint, NonZeroScalar,
     ecdh::diffie_hellman,
@@ -77,7 +79,7 @@ impl PublicKey {
 
     /// The client whose key this is.
     pub fn client(&self) -> ClientId {
-        ClientId::of_key(&Digest::of("client key", &self.to_bytes()))
+        client_of(&self.to_bytes())
     }
 }
 
@@ -151,20 +153,15 @@ pub struct P256Identity {
     owner: Owner,
     secret: SecretKey,
     public: Arc<BTreeMap<Owner, PublicKey>>,
-    /// Whether clients may bring their own keys, and those that did.
+    /// Whether clients may bring their own keys.
     open: bool,
-    visitors: RwLock<BTreeMap<ClientId, PublicKey>>,
     pairs: Mutex<Generations<Owner, Arc<Pair>>>,
     verified: Mutex<Generations<[u8; 32], ()>>,
 }
 
 impl P256Identity {
-    /// The most clients with keys of their own that are known at a time. A client takes under 100
-    /// bytes; more than these a party could not serve.
-    pub const VISITORS_MAX: usize = 1 << 16;
-
-    /// `owner` with its key, in a world where all others have these keys. `open`: clients may
-    /// [`register`](Self::register) keys that no dealer made.
+    /// `owner` with its key, in a world where all others have these keys. `open`: clients may show
+    /// keys that no dealer made.
     pub fn new(
         owner: Owner,
         secret: SecretKey,
@@ -176,7 +173,6 @@ impl P256Identity {
             secret,
             public,
             open,
-            visitors: RwLock::default(),
             pairs: Mutex::new(Generations::new(PAIRS_MAX)),
             verified: Mutex::new(Generations::new(VERIFIED_MAX)),
         }
@@ -192,36 +188,12 @@ impl P256Identity {
         self.secret.public()
     }
 
-    /// Admits a client with a key of its own and says its name. `None` if clients are not open and
-    /// the key is not a dealt one, or if too many are known.
-    pub fn register(&self, key: PublicKey) -> Option<ClientId> {
-        let client = key.client();
-        if self.public.contains_key(&Owner::Client(client)) {
-            return Some(client);
-        }
-        let mut visitors = self.visitors.write().unwrap_or_else(PoisonError::into_inner);
-        let room = visitors.len() < Self::VISITORS_MAX || visitors.contains_key(&client);
-        (self.open && room).then(|| {
-            visitors.insert(client, key);
-            client
-        })
-    }
-
-    /// Forgets a client that [`register`](Self::register) admitted, to make room.
-    pub fn forget(&self, client: ClientId) {
-        self.visitors.write().unwrap_or_else(PoisonError::into_inner).remove(&client);
-    }
-
     /// The public key of an owner, if it is known.
     pub fn key_of(&self, other: Owner) -> Option<PublicKey> {
         if other == self.owner {
             return Some(self.public());
         }
-        self.public.get(&other).copied().or_else(|| {
-            let Owner::Client(client) = other else { return None };
-            let visitors = self.visitors.read().unwrap_or_else(PoisonError::into_inner);
-            visitors.get(&client).copied()
-        })
+        self.public.get(&other).copied()
     }
 
     /// A secret that this owner and `other` share, the same at both ends, for the handshake of a
@@ -261,12 +233,23 @@ impl P256Identity {
         right
     }
 
-    /// The keys between this owner and `other`, computed once and then remembered.
+    /// The keys between this owner and `other`, whose key is known.
     fn pair(&self, other: Owner) -> Option<Arc<Pair>> {
         let key = self.key_of(other)?;
+        self.pair_with(other, || Some(key))
+    }
+
+    /// The keys between this owner and `other`, whose name belongs to one key: computed once and then
+    /// remembered.
+    fn pair_with(
+        &self,
+        other: Owner,
+        key: impl FnOnce() -> Option<PublicKey>,
+    ) -> Option<Arc<Pair>> {
         if let Some(pair) = self.pairs().get(&other) {
             return Some(pair);
         }
+        let key = key()?;
         let shared = diffie_hellman(self.secret.0.as_nonzero_scalar(), key.0.as_affine());
         let pair = Arc::new(Pair::new(shared.raw_secret_bytes(), self.owner, other));
         self.pairs().put(other, Arc::clone(&pair));
@@ -297,8 +280,26 @@ impl Identity for P256Identity {
     }
 
     fn check(&self, other: Owner, tag: &Tag, digest: &Digest, mac: &Mac) -> bool {
-        use subtle::ConstantTimeEq;
-        self.pair(other).is_some_and(|pair| pair.incoming(tag, digest).0.ct_eq(&mac.0).into())
+        self.pair(other).is_some_and(|pair| is_from(&pair, tag, digest, mac))
+    }
+
+    fn shown_key(&self) -> Option<Bytes> {
+        let dealt = self.public.contains_key(&self.owner);
+        (!dealt).then(|| Bytes::copy_from_slice(&self.public().to_bytes()))
+    }
+
+    fn check_shown(
+        &self,
+        client: ClientId,
+        key: &[u8],
+        tag: &Tag,
+        digest: &Digest,
+        mac: &Mac,
+    ) -> bool {
+        let named = client_of(key) == client;
+        let key = || PublicKey::from_bytes(key).ok();
+        let pair = (self.open && named).then(|| self.pair_with(Owner::Client(client), key));
+        pair.flatten().is_some_and(|pair| is_from(&pair, tag, digest, mac))
     }
 }
 
@@ -306,6 +307,17 @@ impl fmt::Debug for P256Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("P256Identity").field("owner", &self.owner).finish_non_exhaustive()
     }
+}
+
+/// The client whose key these bytes are, if they are one.
+fn client_of(key: &[u8]) -> ClientId {
+    ClientId::of_key(&Digest::of("client key", key))
+}
+
+/// Whether the other end of a pair made this authenticator.
+fn is_from(pair: &Pair, tag: &Tag, digest: &Digest, mac: &Mac) -> bool {
+    use subtle::ConstantTimeEq;
+    pair.incoming(tag, digest).0.ct_eq(&mac.0).into()
 }
 
 /// What ECDSA signs.

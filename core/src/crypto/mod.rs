@@ -30,7 +30,11 @@ pub use identity::{P256Identity, PublicKey, Purpose, SecretKey};
 pub use job::{Answer, Job};
 use serde::{Deserialize, Serialize};
 
-use crate::{id::PartyId, path::Tag, seat::Owner};
+use crate::{
+    id::{ClientId, PartyId},
+    path::Tag,
+    seat::Owner,
+};
 
 /// An ordinary signature of one owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +82,15 @@ pub trait Identity: Send + Sync + fmt::Debug {
     fn authenticate(&self, other: Owner, tag: &Tag, digest: &Digest) -> Option<Mac>;
     /// Whether `mac` is an authenticator from `other` to this owner.
     fn check(&self, other: Owner, tag: &Tag, digest: &Digest, mac: &Mac) -> bool;
+    /// This owner's public key, encoded, if no dealer made it: others know it only when it is shown.
+    fn shown_key(&self) -> Option<Bytes> {
+        None
+    }
+    /// Whether `mac` is an authenticator to this owner from the client that this key names. What was
+    /// met before has no part in it: the answer is the same in every life of this owner.
+    fn check_shown(&self, _: ClientId, _key: &[u8], _: &Tag, _: &Digest, _: &Mac) -> bool {
+        false
+    }
 }
 
 /// A signature of a group that [`needed`](Self::needed) of its members make together.

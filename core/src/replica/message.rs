@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{checkpoint::Checkpoint, number::Number};
 use crate::{
-    crypto::{Digest, Mac},
+    crypto::{Digest, Mac, PublicKey},
     effects::Lane,
     fault::Fault,
     id::{ClientId, GroupId},
@@ -35,6 +35,9 @@ pub struct Request {
     pub body: Bytes,
     /// One authenticator a replica, in their order, over the id.
     pub macs: Vec<Mac>,
+    /// The public key of a client without a dealt one, which is named by its digest. With it the
+    /// request speaks for itself: whoever judges it says the same whomever it has met.
+    pub key: Option<Bytes>,
 }
 
 impl Request {
@@ -49,7 +52,8 @@ impl Request {
             let owner = Owner::Party(seat.group.id, party);
             seat.keys.identity.authenticate(owner, &tag, &id).unwrap_or(Mac([0; 16]))
         };
-        Self { client, number, body, macs: seat.parties().map(mac).collect() }
+        let macs = seat.parties().map(mac).collect();
+        Self { client, number, body, macs, key: seat.keys.identity.shown_key() }
     }
 
     /// The name of client, number and body.
@@ -57,11 +61,15 @@ impl Request {
         request_id(self.client, self.number, &self.body)
     }
 
-    /// Whether the authenticator for the owner of `seat`, a replica, is right.
+    /// Whether the authenticator for the owner of `seat`, a replica, is right. The answer follows from
+    /// the request and the dealt keys alone, so that a replay of a log judges as it was judged.
     pub fn is_genuine(&self, seat: &Seat) -> bool {
-        let mac = self.macs.get(seat.me().index());
-        let (owner, tag) = (Owner::Client(self.client), seat.tag("request"));
-        mac.is_some_and(|mac| seat.keys.identity.check(owner, &tag, &self.id(), mac))
+        let Some(mac) = self.macs.get(seat.me().index()) else { return false };
+        let (identity, tag, id) = (&seat.keys.identity, seat.tag("request"), self.id());
+        match &self.key {
+            None => identity.check(Owner::Client(self.client), &tag, &id, mac),
+            Some(key) => identity.check_shown(self.client, key, &tag, &id, mac),
+        }
     }
 
     /// Judges the shape.
@@ -72,6 +80,9 @@ impl Request {
         }
         if self.macs.len() != usize::from(seat.thresholds().n()) {
             return improper("a request without one authenticator a replica");
+        }
+        if self.key.as_ref().is_some_and(|key| key.len() != PublicKey::LEN) {
+            return improper("a request with a key of another length");
         }
         Ok(())
     }
@@ -122,7 +133,7 @@ impl Body {
     /// What it weighs, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Request(request) => request.body.len() + 16 * request.macs.len() + 128,
+            Self::Request(request) => request.body.len() + 16 * request.macs.len() + 192,
             Self::Statement(_, statement) => statement.body.len() + 128,
         }
     }

@@ -157,7 +157,7 @@ mod tests {
     fn body(who: u64, count: u32, size: usize) -> Body {
         let client = ClientId::of_key(&Digest::of("client", &who.to_le_bytes()));
         let (number, body) = (Number::new(1, count), vec![0; size].into());
-        Body::Request(Request { client, number, body, macs: Vec::new() })
+        Body::Request(Request { client, number, body, macs: Vec::new(), key: None })
     }
 
     #[test]

@@ -206,8 +206,9 @@ fn an_open_group_takes_keys_that_clients_made() {
     assert_eq!(eve.owner(), Owner::Client(secret.public().client()));
     let deal = Deal::new(&open, &[5; 32]);
     let party = deal.party(group(1), PartyId::new(0)).unwrap();
-    let signature = eve.identity().sign(&tag(), &message());
-    assert!(!party.identity().verify(eve.owner(), &tag(), &message(), &signature));
-    assert!(party.identity().register(secret.public()).is_some());
-    assert!(party.identity().verify(eve.owner(), &tag(), &message(), &signature));
+    let (eve, party) = (eve.identity(), party.identity());
+    let mac = eve.authenticate(party.owner(), &tag(), &message()).unwrap();
+    let (client, key) = (secret.public().client(), eve.shown_key().unwrap());
+    assert!(party.check_shown(client, &key, &tag(), &message(), &mac));
+    assert!(!party.check(eve.owner(), &tag(), &message(), &mac), "nobody knows her");
 }

@@ -83,20 +83,29 @@ fn authenticators_bind_both_ends_and_the_direction() {
 }
 
 #[test]
-fn an_open_group_admits_keys_named_by_themselves() {
+fn an_open_group_checks_keys_named_by_themselves() {
     let visitor = secret(77);
     let name = visitor.public().client();
-    let me = P256Identity::new(Owner::Client(name), visitor.clone(), Arc::default(), false);
-    let signature = me.sign(&tag("x"), &message());
-    let closed = &identities(false)[0];
-    assert_eq!(closed.register(visitor.public()), None);
-    assert!(!closed.verify(Owner::Client(name), &tag("x"), &message(), &signature));
-    let open = &identities(true)[0];
-    assert!(!open.verify(Owner::Client(name), &tag("x"), &message(), &signature));
-    assert_eq!(open.register(visitor.public()), Some(name));
-    assert!(open.verify(Owner::Client(name), &tag("x"), &message(), &signature));
-    open.forget(name);
-    assert!(!open.verify(Owner::Client(name), &tag("x"), &message(), &signature));
+    let public = Arc::new(BTreeMap::from([(party(0), secret(0).public())]));
+    let me = P256Identity::new(Owner::Client(name), visitor.clone(), public, false);
+    let key = me.shown_key().expect("no dealer made it");
+    assert_eq!(identities(true)[0].shown_key(), None, "dealt");
+    let mac = me.authenticate(party(0), &tag("x"), &message()).unwrap();
+    let check = |all: &[P256Identity], name, key: &[u8], step| {
+        all[0].check_shown(name, key, &tag(step), &message(), &mac)
+    };
+    assert!(!check(&identities(false), name, &key, "x"), "closed");
+    let open = identities(true);
+    for _ in 0..2 {
+        assert!(check(&open, name, &key, "x"), "computed, then remembered");
+        assert!(!check(&open, name, &key, "y"));
+        assert!(!check(&open, name, &secret(78).public().to_bytes(), "x"), "another key");
+        assert!(!check(&open, secret(78).public().client(), &key, "x"), "another name");
+        let owner = Owner::Client(name);
+        assert!(!open[0].check(owner, &tag("x"), &message(), &mac), "not shown");
+    }
+    let point = ClientId::of_key(&Digest::of("client key", &[0xff; 33]));
+    assert!(!check(&open, point, &[0xff; 33], "x"), "no point");
 }
 
 #[test]

@@ -74,7 +74,8 @@ fn a_contact_cannot_alter_a_request_nor_invent_one() {
         });
         let macs = vec![Mac([0; 16]); 4];
         let body = Bytes::from_static(b"add 5000");
-        let invented = Request { client: client(1), number: Number::new(1, 1), body, macs };
+        let invented =
+            Request { client: client(1), number: Number::new(1, 1), body, macs, key: None };
         for p in 0..4 {
             let said = Message::Body(Body::Request(invented.clone()));
             world.inject(liar, party(0, p), &said);

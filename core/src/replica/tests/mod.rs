@@ -2,6 +2,7 @@
 
 mod clients;
 mod groups;
+mod guests;
 mod hostile;
 mod states;
 mod toy;
