@@ -1,9 +1,10 @@
 //! A log on disk: segments of checked records, and one thread that writes and syncs them.
 //!
-//! A segment begins with a header that names its party, then the snapshot, then records. Each
-//! record is its length, the CRC-32C of its bytes chained to the one before, and its bytes: a
-//! record that is missing, moved or changed breaks the chain. A torn end is what a crash leaves and
-//! is cut off; anything else is damage, and a party that cannot know what it said must not speak.
+//! A segment begins with a header that names its party, then the snapshot in pieces, then records.
+//! Each record is its length, the CRC-32C of its length, the CRC-32C of its bytes chained to the one
+//! before, and its bytes: a record that is missing, moved or changed breaks the chain. A torn end is
+//! what a crash leaves and is cut off: a file that ends before its last record does, or goes on with
+//! zeros only. Anything else is damage, and a party that cannot know what it said must not speak.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,19 +24,21 @@ use super::{
 };
 
 /// The version of the file format and of the logic that replays it.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The most commits that one write gathers, so that one sync serves them all.
 const GATHER_MAX: usize = 256;
 
-/// The largest record, in bytes: a snapshot of a party with full backlogs to all its peers.
-const RECORD_MAX: usize = 1 << 30;
+/// The largest piece of a snapshot, in bytes. A snapshot takes as many as it needs, so that what was
+/// written can be read, however large.
+const PIECE: usize = if cfg!(test) { 256 } else { 64 << 20 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Header {
     version: u32,
     party: String,
-    snapshot: Snapshot,
+    /// How many bytes of snapshot follow.
+    snapshot: u64,
 }
 
 enum Order {
@@ -259,14 +262,19 @@ fn begin(
     party: &str,
     snapshot: Snapshot,
 ) -> Result<(File, u32), LogError> {
-    let mut header = Vec::with_capacity(snapshot.bytes() as usize + 1_024);
-    wire::encode_onto(&Header { version: VERSION, party: party.into(), snapshot }, &mut header);
+    let mut whole = Vec::with_capacity(snapshot.bytes() as usize + 1_024);
+    wire::encode_onto(&snapshot, &mut whole);
+    let header = Header { version: VERSION, party: party.into(), snapshot: whole.len() as u64 };
+    let header = wire::encode(&header);
     let path = segment(folder, number);
     let draft = path.with_extension("draft");
     let write = || {
         let mut file = File::create(&draft)?;
         let mut chain = 0;
         write_record(&mut file, &mut chain, &header)?;
+        for piece in whole.chunks(PIECE) {
+            write_record(&mut file, &mut chain, piece)?;
+        }
         file.sync_data()?;
         fs::rename(&draft, &path)?;
         File::open(folder)?.sync_all()?;
@@ -278,19 +286,31 @@ fn begin(
 /// Puts the check sums into a draft.
 fn seal(mut draft: Vec<u8>, chain: &mut u32) -> Vec<u8> {
     let mut at = 0;
-    while let Some((head, rest)) = draft[at..].split_at_mut_checked(HEAD) {
-        let len = u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize;
-        *chain = crc32c::crc32c_append(*chain, &rest[..len]);
-        head[4..].copy_from_slice(&chain.to_le_bytes());
-        at += HEAD + len;
+    while let Some((place, rest)) = draft[at..].split_at_mut_checked(HEAD) {
+        let len = u32::from_le_bytes(place[..4].try_into().expect("four bytes"));
+        let bytes = &rest[..len as usize];
+        place.copy_from_slice(&head(len, chain, bytes));
+        at += HEAD + len as usize;
     }
     draft
 }
 
+/// What stands before a record of this length.
+fn head(len: u32, chain: &mut u32, bytes: &[u8]) -> [u8; HEAD] {
+    let len = len.to_le_bytes();
+    // The sum of the length is chained too: no head is right in another place.
+    let sum = crc32c::crc32c_append(*chain, &len);
+    *chain = crc32c::crc32c_append(sum, bytes);
+    let mut head = [0; HEAD];
+    head[..4].copy_from_slice(&len);
+    head[4..8].copy_from_slice(&sum.to_le_bytes());
+    head[8..].copy_from_slice(&chain.to_le_bytes());
+    head
+}
+
 fn write_record(to: &mut impl Write, chain: &mut u32, bytes: &[u8]) -> std::io::Result<()> {
-    *chain = crc32c::crc32c_append(*chain, bytes);
-    to.write_all(&u32::try_from(bytes.len()).expect("below RECORD_MAX").to_le_bytes())?;
-    to.write_all(&chain.to_le_bytes())?;
+    let len = u32::try_from(bytes.len()).expect("a piece or a header");
+    to.write_all(&head(len, chain, bytes))?;
     to.write_all(bytes)
 }
 
@@ -313,7 +333,11 @@ fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
             expected: format!("{party} (version {VERSION})"),
         });
     }
-    let mut lsn = header.snapshot.at;
+    let snapshot = reader.snapshot(header.snapshot);
+    let snapshot = snapshot.ok_or_else(|| damaged(reader.offset, "no whole snapshot"))?;
+    let snapshot: Snapshot =
+        wire::decode_own(&snapshot).map_err(|error| damaged(reader.offset, &error.to_string()))?;
+    let mut lsn = snapshot.at;
     let mut records = Vec::new();
     while let Some(record) = reader.next() {
         lsn += 1;
@@ -322,14 +346,14 @@ fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
         records.push((lsn, record));
     }
     if reader.offset < bytes.len() {
-        if reader.goes_on() {
-            return Err(damaged(reader.offset, "a record in the middle does not verify"));
+        if !reader.is_torn() {
+            return Err(damaged(reader.offset, "a record does not verify, and is no torn end"));
         }
         let cut = OpenOptions::new().write(true).open(path);
         let cut = cut.and_then(|file| file.set_len(reader.offset as u64).and(file.sync_data()));
         cut.map_err(|source| io(path, source))?;
     }
-    let snapshot = (header.snapshot != Snapshot::default()).then_some(header.snapshot);
+    let snapshot = (snapshot != Snapshot::default()).then_some(snapshot);
     Ok((Recovered { snapshot, records }, reader.chain))
 }
 
@@ -342,34 +366,39 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// The next record that verifies.
     fn next(&mut self) -> Option<&'a [u8]> {
-        let (record, crc) = self.at(self.offset)?;
-        let chain = crc32c::crc32c_append(self.chain, record);
-        if chain != crc {
+        let (head, rest) = self.bytes[self.offset..].split_first_chunk::<HEAD>()?;
+        let record = rest.get(..self.len(head)?)?;
+        let mut chain = self.chain;
+        if self::head(record.len() as u32, &mut chain, record) != *head {
             return None;
         }
         self.chain = chain;
-        self.offset += 8 + record.len();
+        self.offset += HEAD + record.len();
         Some(record)
     }
 
-    fn at(&self, offset: usize) -> Option<(&'a [u8], u32)> {
-        let head = self.bytes.get(offset..offset.checked_add(8)?)?;
-        let len = u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize;
-        let crc = u32::from_le_bytes(head[4..].try_into().expect("four bytes"));
-        if len > RECORD_MAX {
-            return None;
-        }
-        Some((self.bytes.get(offset + 8..(offset + 8).checked_add(len)?)?, crc))
+    /// How long the next record is, if its head can be believed.
+    fn len(&self, head: &[u8; HEAD]) -> Option<usize> {
+        let (len, sums) = head.split_first_chunk::<4>()?;
+        let right = sums.starts_with(&crc32c::crc32c_append(self.chain, len).to_le_bytes());
+        right.then(|| u32::from_le_bytes(*len) as usize)
     }
 
-    /// Whether a record that verifies follows the one that does not: then this is no torn end.
-    fn goes_on(&self) -> bool {
-        let Some((bad, crc)) = self.at(self.offset) else { return false };
-        let next = self.offset + 8 + bad.len();
-        let Some((record, next_crc)) = self.at(next) else { return false };
-        [crc, crc32c::crc32c_append(self.chain, bad)]
-            .into_iter()
-            .any(|chain| crc32c::crc32c_append(chain, record) == next_crc)
+    /// The snapshot, put together.
+    fn snapshot(&mut self, len: u64) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        while (whole.len() as u64) < len {
+            whole.extend_from_slice(self.next()?);
+        }
+        (whole.len() as u64 == len).then_some(whole)
+    }
+
+    /// Whether a crash can have left the rest: it is shorter than its record, or was never written.
+    /// A record that is all there and does not verify was changed, though it may be the last.
+    fn is_torn(&self) -> bool {
+        let rest = &self.bytes[self.offset..];
+        let Some((head, body)) = rest.split_first_chunk::<HEAD>() else { return true };
+        rest.iter().all(|byte| *byte == 0) || self.len(head).is_some_and(|len| body.len() < len)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::Inscribe;
 
-/// The bytes before a record: its length, and room for a check sum.
-pub(super) const HEAD: usize = 8;
+/// The bytes before a record: its length, and room for two check sums.
+pub(super) const HEAD: usize = 12;
 
-/// Each record is its length, four bytes for a check sum, and its bytes.
+/// Each record is its length, eight bytes for check sums, and its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Draft(Vec<u8>);
 

@@ -72,7 +72,7 @@ fn a_torn_end_is_cut_off_at_every_byte() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = written(folder.path(), &["first", "second"]);
     let whole = fs::read(&path).expect("the segment");
-    let kept = whole.len() - (8 + encoded(&record("second")).len());
+    let kept = whole.len() - (HEAD + encoded(&record("second")).len());
     for end in kept..whole.len() {
         fs::write(&path, &whole[..end]).expect("a torn segment");
         let (mut log, recovered) =
@@ -85,19 +85,56 @@ fn a_torn_end_is_cut_off_at_every_byte() {
 }
 
 #[test]
-fn damage_in_the_middle_is_refused_at_every_byte() {
+fn damage_is_refused_at_every_byte() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = written(folder.path(), &["first", "second", "third"]);
+    let path = written(folder.path(), &["first", "second", "third", ""]);
     let whole = fs::read(&path).expect("the segment");
-    let record_len = 8 + encoded(&record("second")).len();
-    let second = whole.len() - (8 + encoded(&record("third")).len()) - record_len;
-    for at in second + 4..second + record_len {
-        let mut bent = whole.clone();
-        bent[at] ^= 1;
-        fs::write(&path, &bent).expect("a damaged segment");
-        let error = Disk::open(folder.path(), "g-0", true).expect_err("damaged");
-        assert!(matches!(error, LogError::Damaged { .. }), "byte {at}: {error}");
+    for at in 0..whole.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut bent = whole.clone();
+            bent[at] ^= flip;
+            fs::write(&path, &bent).expect("a damaged segment");
+            let error = Disk::open(folder.path(), "g-0", true).expect_err("all of it was synced");
+            assert!(matches!(error, LogError::Damaged { .. }), "byte {at}: {error}");
+        }
     }
+    fs::write(&path, &whole).expect("the segment");
+    let (_, recovered) = Disk::open(folder.path(), "g-0", true).expect("mended");
+    assert_eq!(recovered.records.len(), 4);
+}
+
+#[test]
+fn what_was_never_written_is_a_torn_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = written(folder.path(), &["first"]);
+    let whole = fs::read(&path).expect("the segment");
+    for zeros in [1, HEAD, 100, 5_000] {
+        let mut longer = whole.clone();
+        longer.resize(whole.len() + zeros, 0);
+        fs::write(&path, &longer).expect("a longer segment");
+        let (_, recovered) = Disk::open(folder.path(), "g-0", true).expect("torn, not damaged");
+        assert_eq!(texts(&recovered), [(1, record("first"))]);
+        assert_eq!(fs::read(&path).expect("the segment"), whole);
+    }
+}
+
+#[test]
+fn a_snapshot_of_many_pieces_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for size in [0, PIECE - 1, PIECE, 10 * PIECE + 7] {
+        let (mut log, _) = Disk::open(folder.path(), "g-0", true).expect("a good log");
+        let snapshot = Snapshot { at: 5, trees: Vec::new(), links: vec![7; size].into() };
+        log.replace(snapshot.clone());
+        log.flush();
+        drop(log);
+        let (_, recovered) = Disk::open(folder.path(), "g-0", true).expect("a good log");
+        assert_eq!(recovered.snapshot, Some(snapshot));
+    }
+    let path = newest(folder.path()).expect("a folder").expect("a segment").1;
+    let whole = fs::read(&path).expect("the segment");
+    fs::write(&path, &whole[..whole.len() - 1]).expect("a short segment");
+    let error = Disk::open(folder.path(), "g-0", true).expect_err("a snapshot is never torn");
+    assert!(matches!(error, LogError::Damaged { .. }), "{error}");
 }
 
 #[test]
