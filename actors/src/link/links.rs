@@ -21,7 +21,7 @@ use super::{
     lab::{Lab, Tamper},
     line, memory, name,
     parcel::{BadParcel, Parcel},
-    session::Session,
+    session::{CLIENT, Session},
     tcp,
     wire::{End, Reader, Writer},
 };
@@ -354,7 +354,12 @@ impl Peer {
     }
 
     fn push(&self, lane: Lane, parcel: Arc<Parcel>) {
-        self.session.borrow_mut().push(lane, parcel);
+        let mut session = self.session.borrow_mut();
+        match self.owner {
+            Owner::Party(..) => session.push(lane, parcel),
+            Owner::Client(_) => session.push_within(CLIENT, lane, parcel),
+        };
+        drop(session);
         self.wake.notify_one();
     }
 

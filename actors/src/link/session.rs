@@ -32,6 +32,23 @@ pub const BULK_FRAMES_MAX: usize = 1 << 14;
 /// the same bodies share them.
 pub const BULK_BYTES_MAX: usize = 64 << 20;
 
+/// How much waits for one peer, in frames and bytes a lane. The newest frame is always kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    control: (usize, usize),
+    bulk: (usize, usize),
+}
+
+/// What waits for a member of a group.
+const MEMBER: Bounds = Bounds {
+    control: (CONTROL_FRAMES_MAX, CONTROL_BYTES_MAX),
+    bulk: (BULK_FRAMES_MAX, BULK_BYTES_MAX),
+};
+
+/// What waits for a client: the answers to a window of requests. It asks again for what is lost, so
+/// that a thousand clients that never acknowledge anything do not fill the memory of a party.
+pub const CLIENT: Bounds = Bounds { control: (1 << 10, 256 << 10), bulk: (1 << 10, 1 << 20) };
+
 /// Higher numbers are refused, so that counting on never overflows.
 const NUMBER_MAX: u64 = u64::MAX / 2;
 
@@ -111,27 +128,28 @@ struct Flow {
     told: u64,
 }
 
-/// The bounds of a lane: frames and bytes.
-const fn bounds(lane: Lane) -> (usize, usize) {
-    match lane {
-        Lane::Control => (CONTROL_FRAMES_MAX, CONTROL_BYTES_MAX),
-        Lane::Bulk => (BULK_FRAMES_MAX, BULK_BYTES_MAX),
-    }
-}
-
 /// Refuses numbers from which one cannot count on.
 const fn reachable(lane: Lane, number: u64) -> Result<(), Lie> {
     if number > NUMBER_MAX { Err(Lie::OutOfReach { lane, number }) } else { Ok(()) }
 }
 
 impl Session {
-    /// Queues a frame and gives its number. Beyond the bounds of the lane the oldest are forgotten.
+    /// Queues a frame to a member and gives its number. Beyond the bounds of the lane the oldest are
+    /// forgotten.
     pub fn push(&mut self, lane: Lane, parcel: Arc<Parcel>) -> u64 {
-        let (frames, bytes) = bounds(lane);
+        self.push_within(MEMBER, lane, parcel)
+    }
+
+    /// Queues a frame and gives its number. Beyond these bounds the oldest are forgotten.
+    pub fn push_within(&mut self, bounds: Bounds, lane: Lane, parcel: Arc<Parcel>) -> u64 {
+        let (frames, bytes) = match lane {
+            Lane::Control => bounds.control,
+            Lane::Bulk => bounds.bulk,
+        };
         let flow = self.flow_mut(lane);
         flow.weight += parcel.weight();
         flow.backlog.push_back(parcel);
-        while flow.backlog.len() > frames || flow.weight > bytes {
+        while flow.backlog.len() > 1 && (flow.backlog.len() > frames || flow.weight > bytes) {
             flow.forget();
         }
         flow.last()

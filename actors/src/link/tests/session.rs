@@ -7,7 +7,7 @@ use maftia_core::{effects::Lane, wire};
 use super::{
     super::Parcel,
     super::session::{
-        BULK_BYTES_MAX, CONTROL_BYTES_MAX, CONTROL_FRAMES_MAX, Lie, Outgoing, Session,
+        BULK_BYTES_MAX, CLIENT, CONTROL_BYTES_MAX, CONTROL_FRAMES_MAX, Lie, Outgoing, Session,
     },
     body, orders,
 };
@@ -322,4 +322,21 @@ fn only_what_is_durable_is_acknowledged() {
     assert_eq!(session.acknowledge(Lane::Control), None);
     session.begin();
     assert_eq!(session.acknowledge(Lane::Control), Some(2), "a new line is told again");
+}
+
+#[test]
+fn a_client_that_acknowledges_nothing_takes_little_room() {
+    let mut session = Session::default();
+    let of = |size| Arc::new(Parcel::new(&orders(), vec![0; size].into()).unwrap());
+    for lane in LANES {
+        for size in [0, 1_000, 100_000] {
+            for _ in 0..2_000 {
+                session.push_within(CLIENT, lane, of(size));
+            }
+            let (frames, bytes) = session.backlog(lane);
+            assert!(frames > 1 && frames <= 1 << 10 && bytes <= 1 << 20, "{frames} of {bytes}");
+        }
+        session.push_within(CLIENT, lane, of(2 << 20));
+        assert_eq!(session.backlog(lane).0, 1, "the newest is kept, whatever it weighs");
+    }
 }
