@@ -252,11 +252,16 @@ impl<P: Protocol> Resident<P> {
             let why = format!("{} fell: {text}", self.seat.id);
             return self.party.stop(&why);
         }
-        self.party.remember(&Record::Skipped(lsn), None);
-        match self.rebuilt() {
-            Ok(tree) => *self.tree.borrow_mut() = tree,
-            Err(error) => self.party.stop(&format!("{} cannot be rebuilt: {error}", self.seat.id)),
+        if let Err(error) = self.skip(lsn) {
+            self.party.stop(&format!("{} cannot be rebuilt: {error}", self.seat.id));
         }
+    }
+
+    /// Goes on as if a frame had never come.
+    fn skip(&self, lsn: Lsn) -> Result<(), String> {
+        self.party.remember(&Record::Skipped(lsn), None);
+        *self.tree.borrow_mut() = self.rebuilt()?;
+        Ok(())
     }
 
     fn rebuilt(&self) -> Result<Tree<P>, String> {
@@ -294,16 +299,27 @@ impl<P: Protocol> Lodger for Resident<P> {
         bytes.into()
     }
 
-    fn replay(&self, mail: &[u8]) -> Result<(), String> {
+    /// A frame that fells its actor is skipped if it is the newest record: the party went down before
+    /// it could write that. Any other was once taken without a fall, and what came of it is not known.
+    fn replay(&self, lsn: Lsn, mail: &[u8], newest: bool) -> Result<(), String> {
         let mail: Mail<P> = wire::decode_own(mail).map_err(|error| error.to_string())?;
         if matches!(mail, Mail::Start) {
             self.started.set(true);
         }
-        let wishes = self.step(mail)?;
-        if let Some(address) = self.address() {
-            self.grant(0, &address, wishes);
+        let frame = matches!(mail, Mail::Frame { .. });
+        match self.step(mail) {
+            Ok(wishes) => {
+                if let Some(address) = self.address() {
+                    self.grant(0, &address, wishes);
+                }
+                Ok(())
+            }
+            Err(text) if newest && frame && self.party.may_restart() => {
+                tracing::error!(instance = %self.seat.id, record = lsn, "an instance fell: {text}");
+                self.skip(lsn)
+            }
+            Err(text) => Err(format!("{} fell: {text}", self.seat.id)),
         }
-        Ok(())
     }
 
     fn leave(&self) {

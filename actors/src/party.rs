@@ -44,8 +44,8 @@ use crate::{
 pub(crate) trait Lodger {
     /// The tree as bytes.
     fn save(&self) -> Bytes;
-    /// Takes mail from the log again.
-    fn replay(&self, mail: &[u8]) -> Result<(), String>;
+    /// Takes mail from the log again. With `newest` nothing comes after it.
+    fn replay(&self, lsn: Lsn, mail: &[u8], newest: bool) -> Result<(), String>;
     /// After a replay: hands out what is unanswered.
     fn rouse(&self);
     /// It is over: gives up its own address.

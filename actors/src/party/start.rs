@@ -159,6 +159,7 @@ impl Party {
 
     fn replay(&self, records: Vec<(Lsn, Record)>) -> Result<(), StartError> {
         let skipped = skipped(&records);
+        let newest = records.last().map(|(lsn, _)| *lsn);
         for (lsn, record) in records {
             self.last.set(lsn);
             let Record::Took(entry) = record else { continue };
@@ -169,7 +170,10 @@ impl Party {
             if let Some(lodger) = lodger
                 && !skipped.contains(&lsn)
             {
-                lodger.replay(&entry.mail).map_err(|error| StartError::Replay(lsn, error))?;
+                let newest = newest == Some(lsn);
+                lodger
+                    .replay(lsn, &entry.mail, newest)
+                    .map_err(|error| StartError::Replay(lsn, error))?;
             }
         }
         Ok(())
@@ -318,3 +322,6 @@ impl<P: Protocol> Receive for Reception<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
