@@ -133,6 +133,11 @@ impl Links {
         }
     }
 
+    /// This guest was forgotten, as the log says. Comes before everything is opened.
+    pub fn forget(&self, guest: Owner) {
+        self.0.peers.borrow_mut().remove(&guest);
+    }
+
     /// Opens the links over TCP. Needs a `LocalSet`; once.
     pub fn open_tcp(&self, tcp: tcp::Tcp, receive: Rc<dyn Receive>) {
         let dialled = tcp.names();
@@ -250,24 +255,36 @@ impl Inner {
 
     /// The peer with this name, who may be new. Too many guests are refused.
     fn meet(&self, owner: Owner) -> Result<Rc<Peer>, Refusal> {
-        let mut peers = self.peers.borrow_mut();
-        if let Some(peer) = peers.get(&owner) {
+        if let Some(peer) = self.peers.borrow().get(&owner) {
             return Ok(Rc::clone(peer));
         }
         if !self.passport.known.contains(&owner) {
             if self.passport.guests.is_none() || matches!(owner, Owner::Party(..)) {
                 return Err(Refusal::Stranger);
             }
-            let guest = |peer: &&Rc<Peer>| !self.passport.known.contains(&peer.owner);
-            if peers.values().filter(guest).count() >= GUESTS_MAX {
-                let away = peers.values().filter(guest).find(|peer| !peer.is_connected());
-                let away = away.ok_or(Refusal::Busy)?.owner;
-                peers.remove(&away);
-            }
+            self.make_room()?;
         }
         let peer = Peer::new(owner, Session::default());
-        peers.insert(owner, Rc::clone(&peer));
+        self.peers.borrow_mut().insert(owner, Rc::clone(&peer));
         Ok(peer)
+    }
+
+    /// With too many guests, forgets one that is away and all of whose frames are durable: whatever
+    /// numbers its frames from 1 later is not mixed up with what is under way.
+    fn make_room(&self) -> Result<(), Refusal> {
+        let mut peers = self.peers.borrow_mut();
+        let guest = |peer: &&Rc<Peer>| !self.passport.known.contains(&peer.owner);
+        if peers.values().filter(guest).count() < GUESTS_MAX {
+            return Ok(());
+        }
+        let away = |peer: &&Rc<Peer>| !peer.is_connected() && peer.session.borrow().is_settled();
+        let away = peers.values().filter(guest).find(away).ok_or(Refusal::Busy)?.owner;
+        peers.remove(&away);
+        drop(peers);
+        if let Some(receive) = self.receive() {
+            receive.forgotten(away);
+        }
+        Ok(())
     }
 
     /// Uses a connection whose other end has proved to be `owner`, until it ends. A newer line to the

@@ -85,6 +85,10 @@ pub trait Receive {
     /// What is taken is not acknowledged yet: [`Links::durable`] does that.
     fn take(&self, arrival: Arrival) -> Result<(), Box<Arrival>>;
 
+    /// This guest's link was forgotten, to make room: if it comes again, its frames count from 1. All
+    /// that was taken from it is durable.
+    fn forgotten(&self, _guest: Owner) {}
+
     /// A line to this owner stands. May come twice without an end between: the newer line counts.
     fn connected(&self, _peer: Owner) {}
 

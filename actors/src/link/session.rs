@@ -247,6 +247,11 @@ impl Session {
         flow.durable = number.min(flow.taken).max(flow.durable);
     }
 
+    /// Whether all that was taken is durable: nothing of it is under way on the local side.
+    pub fn is_settled(&self) -> bool {
+        [&self.control, &self.bulk].into_iter().all(|flow| flow.taken == flow.durable)
+    }
+
     /// How many numbers are durable and not yet acknowledged on the present line.
     pub fn unacknowledged(&self) -> u64 {
         [&self.control, &self.bulk].into_iter().map(|flow| flow.durable - flow.told).sum()

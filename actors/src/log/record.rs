@@ -42,6 +42,8 @@ pub enum Record {
     Took(Entry),
     /// This record felled its actor and is to be skipped for ever.
     Skipped(Lsn),
+    /// A guest's link was forgotten: the guest counts its frames from 1 if it comes again.
+    Forgot(Owner),
 }
 
 /// Writes itself into a log, once: what is logged is never encoded to be copied.
@@ -53,6 +55,7 @@ pub trait Inscribe {
 /// The first byte of a record.
 const TOOK: u8 = 0;
 const SKIPPED: u8 = 1;
+const FORGOT: u8 = 2;
 
 /// A piece of mail that an actor takes, before it is encoded.
 pub(crate) struct Taking<'a, P: Protocol> {
@@ -79,6 +82,10 @@ impl Inscribe for Record {
             Self::Skipped(lsn) => {
                 to.push(SKIPPED);
                 to.extend_from_slice(&lsn.to_le_bytes());
+            }
+            Self::Forgot(owner) => {
+                to.push(FORGOT);
+                wire::encode_onto(owner, to);
             }
         }
     }
@@ -118,6 +125,7 @@ impl Record {
                 }))
             }
             SKIPPED => Ok(Self::Skipped(Lsn::from_le_bytes(rest.try_into().map_err(|_| short())?))),
+            FORGOT => Ok(Self::Forgot(wire::decode_own(rest)?)),
             kind => Err(DecodeError::Malformed(format!("no record is of kind {kind}"))),
         }
     }
@@ -157,6 +165,7 @@ mod tests {
             Record::Took(Entry { instance: instance.clone(), origin, mail: Bytes::new() }),
             Record::Took(Entry { instance, origin: None, mail: Bytes::new() }),
             Record::Skipped(7),
+            Record::Forgot(from),
         ] {
             let mut bytes = Vec::new();
             record.inscribe(&mut bytes);

@@ -49,6 +49,11 @@ impl Taken {
         lanes.above = lanes.above.split_off(&(lanes.floor + 1));
     }
 
+    /// Forgets a sender, who counts from 1 if it comes again.
+    fn forget(&mut self, from: Owner) {
+        self.0.retain(|(owner, _), _| *owner != from);
+    }
+
     /// Whether this frame is durable here.
     pub(crate) fn has(&self, origin: Origin) -> bool {
         self.0.get(&(origin.from, origin.lane)).is_some_and(|lanes| {
@@ -104,6 +109,12 @@ impl Outbox {
                 return Some(Origin { number, ..origin });
             }
         }
+    }
+
+    /// Forgets a sender all of whose frames are durable. What it sent twice is not counted later.
+    pub(crate) fn forget(&mut self, from: Owner) {
+        self.frames.retain(|(_, origin)| origin.from != from);
+        self.taken.forget(from);
     }
 
     pub(crate) fn taken(&self) -> &Taken {

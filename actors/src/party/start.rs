@@ -89,7 +89,7 @@ pub enum StartError {
 pub(super) fn skipped(records: &[(Lsn, Record)]) -> BTreeSet<Lsn> {
     let skipped = |(_, record): &(Lsn, Record)| match record {
         Record::Skipped(lsn) => Some(*lsn),
-        Record::Took(_) => None,
+        Record::Took(_) | Record::Forgot(_) => None,
     };
     records.iter().filter_map(skipped).collect()
 }
@@ -162,7 +162,15 @@ impl Party {
         let newest = records.last().map(|(lsn, _)| *lsn);
         for (lsn, record) in records {
             self.last.set(lsn);
-            let Record::Took(entry) = record else { continue };
+            let entry = match record {
+                Record::Took(entry) => entry,
+                Record::Skipped(_) => continue,
+                Record::Forgot(guest) => {
+                    self.outbox.borrow_mut().forget(guest);
+                    self.links.forget(guest);
+                    continue;
+                }
+            };
             if let Some(origin) = entry.origin.filter(|origin| origin.number > 0) {
                 self.outbox.borrow_mut().taken_mut().note(origin);
             }
@@ -308,6 +316,14 @@ impl<P: Protocol> Receive for Reception<P> {
             (Routed::Over | Routed::Nowhere, _) => party.took(origin),
         }
         Ok(())
+    }
+
+    fn forgotten(&self, guest: Owner) {
+        if let Some(party) = self.party.upgrade().filter(|party| party.is_live()) {
+            party.outbox.borrow_mut().forget(guest);
+            party.remember(&Record::Forgot(guest), None);
+            party.settle();
+        }
     }
 
     fn connected(&self, peer: Owner) {

@@ -143,3 +143,34 @@ async fn a_fall_in_the_middle_of_a_log_or_over_an_ask_is_refused_with_a_name() {
         assert_eq!(store.open().1.records.len(), mail.len(), "nothing is skipped");
     }
 }
+
+/// What a guest's link hands over.
+fn said(count: u64) -> Arrival {
+    let (instance, body) = (seat().id, wire::encode(&1_u64));
+    let what = What::Frame { instance, body, digest: Digest::of("test", b"") };
+    Arrival { from: guest(), lane: Lane::Bulk, number: count, what }
+}
+
+#[actix_rt::test]
+async fn a_forgotten_guest_counts_from_one_in_this_life_and_the_next() {
+    let store = Store::default();
+    let started = start(&store).expect("a fresh log");
+    let hear = async |started: &Started<Sum>, expected| {
+        let receive = started.receive();
+        for number in [1, 2, 2] {
+            receive.take(said(number)).expect("there is room");
+            actix_rt::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(sum(started), Some(expected));
+    };
+    hear(&started, 2).await;
+    hear(&started, 2).await;
+    started.receive().forgotten(guest());
+    hear(&started, 4).await;
+    started.party.stop("a crash");
+    let started = start(&store).expect("a good log");
+    hear(&started, 4).await;
+    started.receive().forgotten(guest());
+    started.party.stop("a crash");
+    hear(&start(&store).expect("a good log"), 6).await;
+}
