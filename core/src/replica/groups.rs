@@ -112,9 +112,15 @@ impl Groups {
     }
 
     /// What is in the outbox for `group` above `ack`, in order.
-    pub(super) fn outbox(&self, group: GroupId, ack: u64) -> impl Iterator<Item = &Statement> {
+    pub(super) fn outbox<'a>(
+        &'a self,
+        group: GroupId,
+        ack: u64,
+    ) -> impl Iterator<Item = &'a Statement> + use<'a> {
         let line = self.lines.get(&group);
-        line.into_iter().flat_map(move |line| line.outbox.range(ack + 1..)).map(|(_, kept)| kept)
+        // More than was told is a lie of a whole group.
+        let above = move |line: &'a Line| line.outbox.range(ack.min(line.told) + 1..);
+        line.into_iter().flat_map(above).map(|(_, kept)| kept)
     }
 }
 
@@ -123,5 +129,18 @@ impl Line {
         // More than was told is a lie of a whole group: it acknowledges all.
         self.acked = self.acked.max(ack.min(self.told));
         self.outbox = self.outbox.split_off(&(self.acked + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_acknowledges_what_it_was_never_told_is_told_nothing_again() {
+        let (mut groups, other) = (Groups::default(), GroupId::new(1));
+        groups.tell(other, Bytes::from_static(b"x"));
+        assert_eq!(groups.outbox(other, 0).count(), 1);
+        assert_eq!(groups.outbox(other, u64::MAX).count(), 0);
     }
 }
