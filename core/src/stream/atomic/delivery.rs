@@ -36,12 +36,10 @@ impl Delivery {
         self.waiting.push_back(Ordered::Batch { first, from, batch });
     }
 
-    /// Takes in the end of a round. The end of a later round in which nothing was ordered stands
-    /// for both, so that empty rounds take no room.
+    /// Takes in the end of a round. It stands for the later rounds in which nothing is ordered, too, so
+    /// that empty rounds take no room, and a slot has the same end for the fast and the slow.
     pub(super) fn end(&mut self, position: Position) {
-        if let Some(Ordered::End(last)) = self.waiting.back_mut() {
-            *last = position;
-        } else {
+        if !matches!(self.waiting.back(), Some(Ordered::End(_))) {
             self.waiting.push_back(Ordered::End(position));
         }
     }
@@ -98,6 +96,7 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Round;
 
     fn batch(payloads: usize) -> Batch {
         Batch::of(vec!["x"; payloads])
@@ -117,7 +116,7 @@ mod tests {
         delivery.batch(Slot::new(0), party, batch(2));
         delivery.batch(Slot::new(2), party, batch(2));
         delivery.end(position(4));
-        delivery.end(position(4));
+        delivery.end(Position { round: Round::new(9), ..position(4) });
         assert_eq!(drain(&mut delivery), []);
         delivery.pull(Slot::new(2));
         delivery.pull(Slot::new(1));
