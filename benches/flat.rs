@@ -39,8 +39,8 @@ const MEMORY: &str = "logs in memory";
 /// is what is in use. As it is shipped it keeps twice as much for the next of them.
 const RETURN: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
 
-/// Looks in each step. A sample is the most that they saw: a party is largest while it takes a
-/// snapshot, and that must not grow either.
+/// Looks in each step. The least memory that they saw is the sample: a party is larger while it takes
+/// a snapshot, and how many parties do so at once is chance.
 const LOOKS: u64 = 10;
 
 /// What a sample says, in MiB.
@@ -77,7 +77,7 @@ async fn run(name: &str, durability: impl Fn(usize) -> Durability, logs: impl Fn
         let least = residents.iter().copied().fold(f64::MAX, f64::min);
         let [resident, logs] = [residents, sizes].map(|seen| seen.into_iter().fold(0.0, f64::max));
         println!("    {:>9} {least:>6} {resident:>6} {logs:>6} {cpu:>6.1}", step * STEP);
-        let sample = Sample { resident, logs };
+        let sample = Sample { resident: least, logs };
         samples.push(sample);
     }
     for node in cluster.nodes {
