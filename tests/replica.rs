@@ -22,7 +22,7 @@ use maftia_core::{
     sim::{
         World,
         adversary::Relents,
-        behaviour::{self, Mute},
+        behaviour::{self, Crash},
         oracle, property, size,
     },
     thresholds::Thresholds,
@@ -140,12 +140,12 @@ fn corrupt(world: &mut World, seed: u64, f: u16, groups: &[&str]) {
     }
 }
 
-/// Lets the liars fall silent, and all others come to rest. A liar can keep rounds going for ever in
-/// which nothing is ordered, so a group rests when its liars do.
+/// Stops the liars, their alarms as well, and lets all others come to rest. A liar can keep rounds
+/// going for ever in which nothing is ordered, so a group rests when its liars do.
 fn rest(world: &mut World) {
     let all = world.parties().into_iter().filter(|owner| world.is_corrupted(*owner));
     for liar in all.collect::<Vec<_>>() {
-        world.corrupt(liar, Mute);
+        world.corrupt(liar, Crash::after(0));
     }
     world.run();
     oracle::bounded(world, BOUNDS).unwrap();
