@@ -90,7 +90,7 @@ impl<P: Protocol> Resident<P> {
         let mut desk = Desk::new(party.placement());
         let tree = match &saved {
             Some(bytes) => Tree::load(seat.clone(), bytes, &mut desk)?,
-            None => newborn(&seat, &spec, keeps_said),
+            None => Tree::new(seat.clone(), spec.clone()).keeping_said(keeps_said),
         };
         let resident = Rc::new(Self {
             party: Rc::clone(party),
@@ -227,14 +227,13 @@ impl<P: Protocol> Resident<P> {
 
     fn open_child<C: Protocol>(&self, child: Detached<C, P>) {
         let seat = child.seat();
-        let Detached { at, spec, heard, .. } = child;
+        let Detached { at, spec, heard, keeps_said, .. } = child;
         let (party, parent) = (Rc::clone(&self.party), self.address());
         let Some(parent) = parent else { return };
         let up: Up<C> = Box::new(move |number, output| {
             let heard = heard(&at, output);
             party.post(&parent, Mail::Heard { from: at, number, heard });
         });
-        let keeps_said = P::REPEATS || self.tree.borrow().keeps_said();
         match Resident::<C>::open(&self.party, seat, spec, up, keeps_said) {
             Ok((_, address)) => {
                 self.children.borrow_mut().insert(at, Box::new(address));
@@ -273,7 +272,7 @@ impl<P: Protocol> Resident<P> {
             let mut tree = match &history.snapshot {
                 Some(bytes) => Tree::load(self.seat.clone(), bytes, &mut desk)
                     .map_err(|error| error.to_string())?,
-                None => newborn(&self.seat, &self.spec, keeps_said),
+                None => Tree::new(self.seat.clone(), self.spec.clone()).keeping_said(keeps_said),
             };
             for mail in &history.mail {
                 let mail = wire::decode_own(mail).map_err(|error| error.to_string())?;
@@ -337,12 +336,6 @@ impl<P: Protocol> Lodger for Resident<P> {
             self.grant(0, &address, desk.wishes);
         }
     }
-}
-
-/// A tree without a history.
-fn newborn<P: Protocol>(seat: &Seat, spec: &P::Spec, keeps_said: bool) -> Tree<P> {
-    let tree = Tree::new(seat.clone(), spec.clone());
-    if keeps_said { tree.keeping_said() } else { tree }
 }
 
 /// What a panic said.

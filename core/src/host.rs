@@ -52,6 +52,8 @@ pub struct Detached<C: Protocol, P: Protocol> {
     pub spec: C::Spec,
     /// How its answers read to the parent.
     pub heard: fn(&Segment, C::Output) -> P::Heard,
+    /// Whether its tree is to [keep](crate::tree::Tree::keeping_said) what it says.
+    pub keeps_said: bool,
 }
 
 impl<C: Protocol, P: Protocol> Detached<C, P> {

@@ -148,9 +148,9 @@ impl<P: Protocol> Rooted<P> {
         Self { tree: Tree::new(seat, spec.clone()), spec, outputs: Vec::new(), way: None }
     }
 
-    /// One whose parent may want it to say again what it said.
-    fn keeping_said(self) -> Self {
-        Self { tree: self.tree.keeping_said(), ..self }
+    /// The same, which keeps what it says if it `keeps`.
+    fn keeping_said(self, keeps: bool) -> Self {
+        Self { tree: self.tree.keeping_said(keeps), ..self }
     }
 }
 
@@ -186,9 +186,8 @@ impl<P: Protocol> AnyTree for Rooted<P> {
             Post::Answer { job, answer } => Mail::Answer { job, answer },
             Post::Notice(notice) => Mail::Notice(notice),
         };
-        let repeats = P::REPEATS || self.tree.keeps_said();
-        let (outputs, way) = (&mut self.outputs, self.way.as_ref());
-        self.tree.take(mail, &mut Port { desk, outputs, way, repeats });
+        let mut host = Port { desk, outputs: &mut self.outputs, way: self.way.as_ref() };
+        self.tree.take(mail, &mut host);
     }
 
     fn instances(&self) -> usize {
@@ -204,19 +203,15 @@ impl<P: Protocol> AnyTree for Rooted<P> {
     }
 
     fn reload(&mut self, saved: &[u8], desk: &mut Desk) -> Result<(), BadSnapshot> {
-        let repeats = P::REPEATS || self.tree.keeps_said();
-        let (outputs, way) = (&mut self.outputs, self.way.as_ref());
-        let mut host = Port { desk, outputs, way, repeats };
+        let mut host = Port { desk, outputs: &mut self.outputs, way: self.way.as_ref() };
         self.tree = Tree::load(self.tree.seat().clone(), saved, &mut host)?;
         self.tree.rouse(&mut host);
         Ok(())
     }
 
     fn newborn(&self) -> Box<dyn AnyTree> {
-        let mut born = Self::new(self.tree.seat().clone(), self.spec.clone());
-        if self.tree.keeps_said() {
-            born = born.keeping_said();
-        }
+        let born = Self::new(self.tree.seat().clone(), self.spec.clone());
+        let born = born.keeping_said(self.tree.keeps_said());
         Box::new(Self { way: self.way.clone(), ..born })
     }
 
@@ -246,8 +241,6 @@ struct Port<'a, P: Protocol> {
     desk: &'a mut Desk,
     outputs: &'a mut Vec<P::Output>,
     way: Option<&'a Way<P>>,
-    /// Whether what detached children say is kept.
-    repeats: bool,
 }
 
 impl<P: Protocol> Outside for Port<'_, P> {
@@ -286,14 +279,11 @@ impl<P: Protocol> Host<P> for Port<'_, P> {
 
     fn ask_detached<C: Protocol>(&mut self, child: Detached<C, P>, input: Option<(u64, C::Input)>) {
         let seat = child.seat();
-        let Detached { at, spec, heard, .. } = child;
-        let (id, repeats) = (seat.id.clone(), self.repeats);
+        let Detached { at, spec, heard, keeps_said, .. } = child;
+        let id = seat.id.clone();
         let make = move || -> Box<dyn AnyTree> {
             let hear = move |output| wire::encode(&heard(&at, output));
-            let mut born = Rooted::<C>::new(seat, spec);
-            if repeats {
-                born = born.keeping_said();
-            }
+            let born = Rooted::<C>::new(seat, spec).keeping_said(keeps_said);
             Box::new(Rooted { way: Some((at, Arc::new(hear))), ..born })
         };
         self.desk.deeds.push(Deed::Opened { id: id.clone(), make: Box::new(make) });

@@ -44,11 +44,13 @@ impl<P: Protocol> Tree<P> {
         Self { seat: Arc::new(seat), root, inputs: 0, outputs: 0, interior: Interior::default() }
     }
 
-    /// The same tree, which keeps what it says: the parent of a detached tree may want it said
-    /// [again](crate::mail::Notice::Repeat).
+    /// The same tree, which keeps what it says if it `keeps`: the parent of a detached tree may want it
+    /// said [again](crate::mail::Notice::Repeat).
     #[must_use]
-    pub fn keeping_said(mut self) -> Self {
-        self.interior.said.keep(Path::new());
+    pub fn keeping_said(mut self, keeps: bool) -> Self {
+        if keeps {
+            self.interior.said.keep(Path::new());
+        }
         self
     }
 

@@ -164,7 +164,8 @@ impl<P: Protocol, H: Host<P>> Children<P> for OfRoot<'_, P, H> {
         edge.asked += u64::from(input.is_some());
         let input = input.map(|input| (edge.asked, input));
         let parent = Arc::clone(self.seat);
-        self.host.ask_detached::<C>(Detached { parent, at, spec, heard }, input);
+        let keeps_said = self.interior.said.keeps_below::<P>();
+        self.host.ask_detached::<C>(Detached { parent, at, spec, heard, keeps_said }, input);
         if opened {
             for (path, frames) in self.interior.lobby.take_below(&below(&root, at)) {
                 let instance = path.iter().fold(self.seat.id.clone(), |id, at| id.child(*at));

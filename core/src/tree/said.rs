@@ -10,6 +10,7 @@ use crate::{
     host::Outside,
     id::PartyId,
     path::{InstanceId, Path},
+    protocol::Protocol,
 };
 
 /// The most bytes kept of one child and all below it: a hundred times what an agreement of sixteen
@@ -45,6 +46,11 @@ impl Said {
     /// Whether what is said at exactly this path and below is kept together.
     pub(super) fn keeps(&self, path: &Path) -> bool {
         self.0.contains_key(path)
+    }
+
+    /// Whether what the detached children of the root, a `P`, say is kept.
+    pub(super) fn keeps_below<P: Protocol>(&self) -> bool {
+        P::REPEATS || self.keeps(&Path::new())
     }
 
     /// Notes what the instance at `at` says to members of its group.

@@ -97,6 +97,7 @@ impl<P: Protocol> Tree<P> {
         let saved: Snapshot<P> = wire::decode_own(bytes)?;
         let seat = Arc::new(seat);
         let mut interior = Interior::default();
+        interior.said = saved.said;
         for (path, ask, state) in saved.nodes {
             reopen::<P>(&seat, &mut interior, &path, &ask, Part::State(state))?;
         }
@@ -106,7 +107,8 @@ impl<P: Protocol> Tree<P> {
         for (at, edge) in saved.detached {
             let ask: P::Ask = wire::decode_own(&edge.ask)?;
             interior.detached.insert(at, edge);
-            P::route(ask, &mut Elsewhere { seat: &seat, host });
+            let keeps_said = interior.said.keeps_below::<P>();
+            P::route(ask, &mut Elsewhere { seat: &seat, host, keeps_said });
         }
         for (path, timer, armed) in saved.alarms {
             interior.alarms.insert((path, timer), armed);
@@ -114,7 +116,6 @@ impl<P: Protocol> Tree<P> {
         interior.generation = saved.generation;
         interior.set_floors(saved.floors);
         interior.lobby = saved.lobby;
-        interior.said = saved.said;
         Ok(Self { seat, root: saved.root, inputs: saved.inputs, outputs: saved.outputs, interior })
     }
 
@@ -233,6 +234,7 @@ impl<P: Protocol> Children<P> for Back<'_, '_> {
 struct Elsewhere<'a, H> {
     seat: &'a Arc<Seat>,
     host: &'a mut H,
+    keeps_said: bool,
 }
 
 impl<P: Protocol, H: Host<P>> Children<P> for Elsewhere<'_, H> {
@@ -243,8 +245,8 @@ impl<P: Protocol, H: Host<P>> Children<P> for Elsewhere<'_, H> {
         _: Option<C::Input>,
         heard: fn(&Segment, C::Output) -> P::Heard,
     ) {
-        let parent = Arc::clone(self.seat);
-        self.host.ask_detached::<C>(Detached { parent, at, spec, heard }, None);
+        let (parent, keeps_said) = (Arc::clone(self.seat), self.keeps_said);
+        self.host.ask_detached::<C>(Detached { parent, at, spec, heard, keeps_said }, None);
     }
 
     fn compute(&mut self, _: Segment, _: Job, _: fn(&Segment, Answer) -> P::Heard) {}

@@ -21,8 +21,11 @@ pub const DEPTH_MAX: usize = 32;
 /// for a proof beside it.
 pub const SHARE_BYTES_MAX: usize = 512;
 
-/// The longest certificate of a group of `n`: a bit and a signature a member, with 64 bytes for a
-/// signature on P-256 and room for another scheme.
+/// The longest signature of one owner: 64 bytes with P-256, and room for another scheme.
+pub const SIGNATURE_BYTES_MAX: usize = 96;
+
+/// The longest certificate of a group of `n`: a bit, for which a byte is room enough, and a signature
+/// a member.
 pub const fn certificate_bytes_max(n: u16) -> usize {
-    128 + n as usize * 97
+    128 + n as usize * (1 + SIGNATURE_BYTES_MAX)
 }

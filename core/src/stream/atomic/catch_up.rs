@@ -259,14 +259,12 @@ impl Atomic {
     /// have been in.
     pub(super) fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
         let Some(party) = from.member().filter(|party| fx.seat().has(*party)) else { return };
-        let to = self.position.round.plus(WINDOW);
         self.catch_up.dropped(party, self.position.round);
         self.catch_up.lossy.insert(party);
         for open in self.rounds.values_mut() {
             open.recalled.remove(&party);
         }
-        fx.send(party, Message::Fetch { from: self.position.round, to });
-        self.request_again(party, fx);
+        self.ask_again(party, fx);
     }
 
     /// Says again to a party its part in a round.
@@ -294,12 +292,12 @@ impl Atomic {
 
     /// Asks a party again what it was asked and may have lost.
     pub(super) fn ask_again(&self, party: PartyId, fx: &mut Effects<'_, Self>) {
-        let (position, asked) = (self.position.round, self.catch_up.asked);
         if party == fx.seat().me() {
             return;
         }
-        let to = asked.max(position.plus(WINDOW));
-        fx.send(party, Message::Fetch { from: position, to });
+        // Nothing above the window was ever asked for.
+        let from = self.position.round;
+        fx.send(party, Message::Fetch { from, to: from.plus(WINDOW) });
         self.request_again(party, fx);
         for (round, open) in &self.rounds {
             if open.recalled.contains(&party) {

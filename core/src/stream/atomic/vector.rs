@@ -10,7 +10,7 @@ use crate::{
     id::{PartyId, Round},
     path::Tag,
     seat::{Owner, Seat},
-    wire,
+    wire::{self, limits::SIGNATURE_BYTES_MAX},
 };
 
 /// The signed announcement of one batch, without the batch.
@@ -31,9 +31,6 @@ impl Entry {
         seat.keys.identity.verify(signer, tag, &self.batch, &self.signature)
     }
 }
-
-/// The longest signature in a vector: 64 bytes with P-256, and room for another scheme.
-const SIGNATURE_BYTES_MAX: usize = 96;
 
 /// The longest encoding of the vector of a group of `n`: an entry takes its digest, its signature, and
 /// a few bytes.
