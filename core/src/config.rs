@@ -133,6 +133,19 @@ pub enum CoinScheme {
     Pairing,
 }
 
+/// How a group signs messages for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureScheme {
+    /// A vector of ordinary signatures.
+    #[default]
+    Multisig,
+    /// One signature over pairings.
+    Pairing,
+    /// RSA, which every other program verifies.
+    Rsa,
+}
+
 /// The choice of schemes, the same in all groups. The cipher is always the one over pairings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schemes {
@@ -140,6 +153,8 @@ pub struct Schemes {
     pub certificates: CertificateScheme,
     /// How common coins are tossed.
     pub coin: CoinScheme,
+    /// How messages are signed for others.
+    pub signatures: SignatureScheme,
 }
 
 impl Config {
@@ -221,7 +236,8 @@ impl Config {
             (group.name.to_string(), n, f, "asynchronous", group.epoch)
         };
         let groups: Vec<_> = self.groups.iter().map(group).collect();
-        let schemes = (self.schemes.certificates as u8, self.schemes.coin as u8);
+        let Schemes { certificates, coin, signatures } = self.schemes;
+        let schemes = (certificates as u8, coin as u8, signatures as u8);
         Digest::of("configuration", &wire::encode(&(groups, schemes)))
     }
 }

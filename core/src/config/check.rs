@@ -51,7 +51,11 @@ pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
             file::Durability::DiskUnsynced => Durability::Disk { sync: false },
             file::Durability::Disk => Durability::Disk { sync: true },
         },
-        schemes: Schemes { certificates: file.schemes.certificates, coin: file.schemes.coin },
+        schemes: Schemes {
+            certificates: file.schemes.certificates,
+            coin: file.schemes.coin,
+            signatures: file.schemes.signatures,
+        },
         lab: file.lab,
     })
 }

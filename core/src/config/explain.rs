@@ -4,6 +4,7 @@ use std::fmt::{Result, Write};
 
 use super::{
     CertificateScheme, CoinScheme, Config, Durability, GroupConfig, Schemes, ServiceConfig,
+    SignatureScheme,
 };
 
 pub(super) fn explain(config: &Config) -> String {
@@ -71,6 +72,12 @@ fn write_group(out: &mut String, group: &GroupConfig, schemes: Schemes) -> Resul
         "  one correct  {} of {n}: replies, statements, checkpoints ({certificates})",
         t.one_correct()
     )?;
+    writeln!(
+        out,
+        "  signatures   {} of {n} sign a message for others ({})",
+        t.one_correct(),
+        signatures(schemes)
+    )?;
     writeln!(out, "  coin         {} of {n} show it ({coin})", t.one_correct())?;
     writeln!(out, "  cipher       {} of {n} open it (pairing)", t.one_correct())
 }
@@ -109,6 +116,14 @@ fn coin(schemes: Schemes) -> &'static str {
     match schemes.coin {
         CoinScheme::Ddh => "Diffie-Hellman on P-256",
         CoinScheme::Pairing => "pairing",
+    }
+}
+
+fn signatures(schemes: Schemes) -> &'static str {
+    match schemes.signatures {
+        SignatureScheme::Multisig => "multisig: P-256 signatures",
+        SignatureScheme::Pairing => "one signature over pairings",
+        SignatureScheme::Rsa => "RSA of 2048 bits, which openssl verifies; dealing takes its time",
     }
 }
 

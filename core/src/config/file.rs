@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{CertificateScheme, CoinScheme, ConfigError, Problem};
+use super::{CertificateScheme, CoinScheme, ConfigError, Problem, SignatureScheme};
 
 /// The largest text that is read: a thousand times the sample.
 const TEXT_MAX: usize = 1 << 20;
@@ -35,6 +35,7 @@ pub(super) struct File {
 pub(super) struct Schemes {
     pub(super) certificates: CertificateScheme,
     pub(super) coin: CoinScheme,
+    pub(super) signatures: SignatureScheme,
 }
 
 /// `[clients]`.

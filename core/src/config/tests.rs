@@ -154,6 +154,7 @@ fn the_digest_covers_what_keys_are_made_for() {
         ("faults = 1", "epoch = 1\nfaults = 1"),
         ("\"multisig\"", "\"pairing\""),
         ("\"ddh\"", "\"pairing\""),
+        ("signatures = \"multisig\"", "signatures = \"rsa\""),
         (", \"127.0.0.1:7413\"]", ", \"127.0.0.1:7413\", \"127.0.0.1:7414\"]"),
     ] {
         assert_ne!(digest(from, to), sample, "{to}");
@@ -170,6 +171,7 @@ fn explain_says_what_follows() {
         "tolerates    1 member that lies, is slow or is silent",
         "goes on      while 3 of 4 are correct and connected",
         "quorum       3 of 4: any two share a correct member (multisig: P-256 signatures)",
+        "signatures   2 of 4 sign a message for others (multisig: P-256 signatures)",
         "coin         2 of 4 show it (Diffie-Hellman on P-256)",
         "clients     you, bob; others are refused",
         "durability  disk, synced",

@@ -17,18 +17,19 @@ use zeroize::Zeroizing;
 use std::sync::Arc;
 
 use self::{
-    public::{CoinPublic, GroupPublic},
-    ring::{CoinSecret, MemberSecret},
+    public::{CoinPublic, GroupPublic, SignaturePublic},
+    ring::{CoinSecret, MemberSecret, SignatureSecret},
 };
 use super::{
     Digest, PublicKey, SecretKey,
     threshold::{
         PairingPublic, PairingSecret,
         dealer::{self, SeedRng},
+        rsa::{self, SafePrimes},
     },
 };
 use crate::{
-    config::{CertificateScheme, CoinScheme, Config, GroupConfig, Schemes},
+    config::{CertificateScheme, CoinScheme, Config, GroupConfig, Schemes, SignatureScheme},
     id::{GroupId, PartyId},
 };
 
@@ -42,9 +43,19 @@ pub struct Deal {
 }
 
 impl Deal {
-    /// Makes the keys of everybody in the configuration. Whoever knows the seed knows them all.
+    /// Makes the keys of everybody in the configuration. Whoever knows the seed knows them all. Keys of
+    /// RSA take some seconds a group.
     pub fn new(config: &Config, seed: &[u8; 32]) -> Self {
-        let stream = Stream { seed, config: config.digest() };
+        Self::of(config, &Stream { seed, config: config.digest(), primes: None })
+    }
+
+    /// The same, with these primes for the RSA keys of every group: for tests, which have no time to
+    /// search for some.
+    pub fn with_primes(config: &Config, seed: &[u8; 32], primes: &SafePrimes) -> Self {
+        Self::of(config, &Stream { seed, config: config.digest(), primes: Some(primes) })
+    }
+
+    fn of(config: &Config, stream: &Stream<'_>) -> Self {
         let (groups, members) =
             config.groups().iter().map(|group| stream.group(group, config.schemes())).unzip();
         let names = &config.clients().names;
@@ -100,6 +111,7 @@ pub fn self_made(label: &str, secret: &SecretKey) -> Zeroizing<String> {
 struct Stream<'a> {
     seed: &'a [u8; 32],
     config: Digest,
+    primes: Option<&'a SafePrimes>,
 }
 
 impl Stream<'_> {
@@ -123,12 +135,14 @@ impl Stream<'_> {
         let service = certificates(schemes).then(|| pairing("service", t.one_correct()));
         let cipher = pairing("cipher", t.one_correct());
         let (coin, coins) = self.coin(group, schemes);
+        let (signature, signatures) = self.signature(group, schemes);
         let identities: Vec<_> =
             (0..usize::from(t.n())).map(|place| self.identity(&["member", name], place)).collect();
         let secret = |place: usize| MemberSecret {
             identity: identities[place].clone(),
             quorum: secret_of(quorum.as_ref(), place),
             service: secret_of(service.as_ref(), place),
+            signature: signatures.get(place).cloned(),
             coin: coins[place].clone(),
             cipher: cipher.1[place].clone(),
         };
@@ -140,10 +154,36 @@ impl Stream<'_> {
             identities: identities.iter().map(SecretKey::public).collect::<Vec<PublicKey>>(),
             quorum: quorum.map(|(public, _)| public),
             service: service.map(|(public, _)| public),
+            signature,
             coin,
             cipher: cipher.0,
         };
         (public, secrets)
+    }
+
+    /// Signatures of messages, whose keys are those of the members' identities unless said otherwise.
+    fn signature(
+        &self,
+        group: &GroupConfig,
+        schemes: Schemes,
+    ) -> (SignaturePublic, Vec<SignatureSecret>) {
+        let (t, name) = (group.thresholds, &*group.name);
+        let mut rng = self.at(&["group", name, "signature"], 0);
+        match schemes.signatures {
+            SignatureScheme::Multisig => (SignaturePublic::Multisig, Vec::new()),
+            SignatureScheme::Pairing => {
+                let (public, secrets) = dealer::pairing(&mut rng, t.n(), t.one_correct());
+                let secrets = secrets.into_iter().map(SignatureSecret::Pairing).collect();
+                (SignaturePublic::Pairing(public), secrets)
+            }
+            SignatureScheme::Rsa => {
+                let search = || SafePrimes::generate(&mut self.at(&["group", name, "primes"], 0));
+                let primes = self.primes.cloned().unwrap_or_else(search);
+                let (public, secrets) = rsa::deal(&mut rng, &primes, t.n(), t.one_correct());
+                let secrets = secrets.into_iter().map(SignatureSecret::Rsa).collect();
+                (SignaturePublic::Rsa(public), secrets)
+            }
+        }
     }
 
     fn coin(&self, group: &GroupConfig, schemes: Schemes) -> (CoinPublic, Vec<CoinSecret>) {

@@ -146,6 +146,8 @@ pub enum Purpose {
     Service = 2,
     /// The handshake of a link.
     Handshake = 3,
+    /// A share of [`Keys::signature`](super::Keys::signature).
+    Message = 4,
 }
 
 /// One owner's key pair, and the public keys of all others.

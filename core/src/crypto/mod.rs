@@ -6,6 +6,7 @@
 //! | authenticate a link, a request | keyed BLAKE3 under a pairwise key | [`Identity::authenticate`] |
 //! | convince a third party | P-256 signatures | [`Identity::sign`] |
 //! | convince everybody that enough agreed | a [`ThresholdSignature`] | [`Keys::quorum`], [`Keys::service`] |
+//! | sign a message in the name of the group | a [`ThresholdSignature`] | [`Keys::signature`] |
 //! | toss a common coin | a [`ThresholdCoin`] | [`Keys::coin`] |
 //! | keep a payload secret until it is ordered | a [`ThresholdCipher`] | [`Keys::cipher`] |
 //!
@@ -97,6 +98,10 @@ pub trait Identity: Send + Sync + fmt::Debug {
 pub trait ThresholdSignature: Send + Sync + fmt::Debug {
     /// How many shares make a certificate.
     fn needed(&self) -> usize;
+    /// What a signature of a message under a label covers.
+    fn digest(&self, label: &[u8], message: &[u8]) -> Digest {
+        Digest::of_parts("signed message", &[label, message])
+    }
     /// This party's share.
     fn share(&self, tag: &Tag, digest: &Digest) -> Share;
     /// Whether `share` is the one of `party`.
@@ -162,6 +167,8 @@ pub struct Keys {
     pub quorum: Arc<dyn ThresholdSignature>,
     /// Certificates of `f + 1`: one correct member vouches.
     pub service: Arc<dyn ThresholdSignature>,
+    /// Signatures of `f + 1` of what their users want signed: one correct member approved.
+    pub signature: Arc<dyn ThresholdSignature>,
     /// The common coin of `f + 1`.
     pub coin: Arc<dyn ThresholdCoin>,
     /// Encryption to the group, opened by `f + 1`.

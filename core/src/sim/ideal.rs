@@ -34,6 +34,7 @@ pub fn keys(
         identity: Arc::new(IdealIdentity { world, owner, sizes }),
         quorum: Arc::new(Signatures(shares(0, |group| group.thresholds.quorum()))),
         service: Arc::new(Signatures(shares(1, |group| group.thresholds.one_correct()))),
+        signature: Arc::new(Signatures(shares(4, |group| group.thresholds.one_correct()))),
         coin: Arc::new(Coin(shares(2, |group| group.thresholds.one_correct()))),
         cipher: Arc::new(Seal(shares(3, |group| group.thresholds.one_correct()))),
     }

@@ -6,7 +6,7 @@
 
 use crate::{
     config::Config,
-    crypto::{Keys, deal::Deal},
+    crypto::{Keys, deal::Deal, threshold::rsa::SafePrimes},
     seat::{Group, Owner},
     thresholds::Thresholds,
 };
@@ -25,27 +25,27 @@ pub struct Dealt(Deal);
 
 impl Dealt {
     /// Deals to a group with this name. Of those seeds that run real cryptography, every other has the
-    /// usual schemes, and the others everything over pairings.
+    /// usual schemes and RSA, and the others everything over pairings.
     ///
     /// # Panics
     /// When a configuration cannot hold such a group.
     pub fn new(name: &str, thresholds: Thresholds, seed: u64) -> Self {
-        let (certificates, coin) = if (seed / EVERY).is_multiple_of(2) {
-            ("multisig", "ddh")
+        let (certificates, coin, signatures) = if (seed / EVERY).is_multiple_of(2) {
+            ("multisig", "ddh", "rsa")
         } else {
-            ("pairing", "pairing")
+            ("pairing", "pairing", "pairing")
         };
         let (n, faults) = (thresholds.n(), thresholds.f());
         let members: Vec<_> = (0..n).map(|at| format!("\"sim:{}\"", 9_000 + at)).collect();
         let members = members.join(", ");
         let text = format!(
-            "[schemes]\ncertificates = \"{certificates}\"\ncoin = \"{coin}\"\n[[group]]\n\
-             name = \"{name}\"\nservice = \"transactions\"\nfaults = {faults}\nmembers = [{members}]\n"
+            "[schemes]\ncertificates = \"{certificates}\"\ncoin = \"{coin}\"\n\
+             signatures = \"{signatures}\"\n[[group]]\nname = \"{name}\"\nservice = \"transactions\"\nfaults = {faults}\nmembers = [{members}]\n"
         );
         let config = Config::parse(&text).expect("a group that a world can have");
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
-        Self(Deal::new(&config, &secret))
+        Self(Deal::with_primes(&config, &secret, &primes()))
     }
 
     /// What an owner holds.
@@ -59,4 +59,14 @@ impl Dealt {
         let ring = self.0.party(of, party).expect("a member of the group");
         ring.keys(group.id).expect("the only group")
     }
+}
+
+/// Two safe primes that everybody can read: RSA for tests, whose search would take a minute.
+///
+/// # Panics
+/// When the file beside this one is damaged.
+pub fn primes() -> SafePrimes {
+    let mut lines = include_str!("primes.txt").lines();
+    let mut next = || lines.next().unwrap_or_default();
+    SafePrimes::from_hex(next(), next()).expect("the file has two primes")
 }

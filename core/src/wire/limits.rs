@@ -17,9 +17,8 @@ pub const PAYLOAD_MAX: usize = 1 << 20;
 /// The deepest nesting of a MessagePack value. Our deepest message nests 12 deep.
 pub const DEPTH_MAX: usize = 32;
 
-/// The largest share of a threshold operation, in bytes: the largest of our schemes has 96, and room
-/// for a proof beside it.
-pub const SHARE_BYTES_MAX: usize = 512;
+/// The largest share of a threshold operation, in bytes: a residue of RSA and its proof have 616.
+pub const SHARE_BYTES_MAX: usize = 768;
 
 /// The longest signature of one owner: 64 bytes with P-256, and room for another scheme.
 pub const SIGNATURE_BYTES_MAX: usize = 96;

@@ -11,13 +11,13 @@ use serde::Deserialize;
 use super::{
     super::{
         Digest, PublicKey,
-        threshold::{PairingPublic, ddh::DdhPublic},
+        threshold::{PairingPublic, ddh::DdhPublic, rsa::RsaPublic},
     },
     certificates,
     text::{self, Hex, KeyError},
 };
 use crate::{
-    config::{CoinScheme, Config, GroupConfig, Schemes},
+    config::{CoinScheme, Config, GroupConfig, Schemes, SignatureScheme},
     id::{ClientId, GroupId, PartyId},
     seat::Owner,
     thresholds::Thresholds,
@@ -42,8 +42,17 @@ pub(crate) struct GroupPublic {
     pub(super) identities: Vec<PublicKey>,
     pub(super) quorum: Option<PairingPublic>,
     pub(super) service: Option<PairingPublic>,
+    pub(super) signature: SignaturePublic,
     pub(super) coin: CoinPublic,
     pub(super) cipher: PairingPublic,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SignaturePublic {
+    /// The keys are those of the identities.
+    Multisig,
+    Pairing(PairingPublic),
+    Rsa(RsaPublic),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +127,14 @@ impl PublicKeys {
         self.clients().find(|(_, client)| *client == id).map(|(name, _)| name)
     }
 
+    /// The RSA key of a group in PEM, as every other program reads it; `None` if it has no such key.
+    pub fn rsa_pem(&self, group: GroupId) -> Option<String> {
+        match &self.groups.get(group.index())?.signature {
+            SignaturePublic::Rsa(public) => Some(public.pem()),
+            SignaturePublic::Multisig | SignaturePublic::Pairing(_) => None,
+        }
+    }
+
     /// The key of every owner.
     pub fn identities(&self) -> BTreeMap<Owner, PublicKey> {
         let members = self.groups.iter().flat_map(|group| {
@@ -146,6 +163,15 @@ impl PublicKeys {
             for (scheme, public) in [("quorum", &group.quorum), ("service", &group.service)] {
                 if let Some(public) = public {
                     write_keys(out, scheme, &public.master(), list(public.members()))?;
+                }
+            }
+            match &group.signature {
+                SignaturePublic::Multisig => {}
+                SignaturePublic::Pairing(public) => {
+                    write_keys(out, "signature", &public.master(), list(public.members()))?;
+                }
+                SignaturePublic::Rsa(public) => {
+                    write_keys(out, "signature", &public.group(), list(public.members()))?;
                 }
             }
             match &group.coin {
@@ -199,6 +225,7 @@ struct PublicGroup {
     identities: Vec<Hex>,
     quorum: Option<SchemeKeys>,
     service: Option<SchemeKeys>,
+    signature: Option<SchemeKeys>,
     coin: SchemeKeys,
     cipher: SchemeKeys,
 }
@@ -240,6 +267,7 @@ impl PublicGroup {
             identities: identities?,
             quorum: pairing(&self.quorum, t.quorum())?,
             service: pairing(&self.service, t.one_correct())?,
+            signature: self.signature(t, schemes.signatures)?,
             coin: match schemes.coin {
                 CoinScheme::Ddh => CoinPublic::Ddh(self.coin.ddh(t)?),
                 CoinScheme::Pairing => CoinPublic::Pairing(self.coin.pairing(t, t.one_correct())?),
@@ -249,7 +277,30 @@ impl PublicGroup {
     }
 }
 
+impl PublicGroup {
+    fn signature(
+        &self,
+        t: Thresholds,
+        scheme: SignatureScheme,
+    ) -> Result<SignaturePublic, KeyError> {
+        let needed = t.one_correct();
+        Ok(match (scheme, &self.signature) {
+            (SignatureScheme::Multisig, None) => SignaturePublic::Multisig,
+            (SignatureScheme::Pairing, Some(keys)) => {
+                SignaturePublic::Pairing(keys.pairing(t, needed)?)
+            }
+            (SignatureScheme::Rsa, Some(keys)) => SignaturePublic::Rsa(keys.rsa(t, needed)?),
+            _ => return Err(KeyError::OtherConfig),
+        })
+    }
+}
+
 impl SchemeKeys {
+    fn rsa(&self, t: Thresholds, needed: usize) -> Result<RsaPublic, KeyError> {
+        self.complete(t)?;
+        RsaPublic::from_bytes(&self.group.0, &self.members, needed).ok_or(KeyError::NoPoint)
+    }
+
     fn pairing(&self, t: Thresholds, needed: usize) -> Result<PairingPublic, KeyError> {
         self.complete(t)?;
         PairingPublic::from_bytes(&self.group.0, &self.members, needed).ok_or(KeyError::NoPoint)

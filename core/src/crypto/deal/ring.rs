@@ -6,11 +6,16 @@ use super::{
     super::{
         Keys, P256Identity, PublicKey, Purpose, SecretKey, ThresholdCoin, ThresholdSignature,
         threshold::{
-            PairingPublic, PairingSecret, cipher::PairingCipher, coin::PairingCoin, ddh::DdhCoin,
-            multisig::Multisig, signature::PairingSignature,
+            PairingPublic, PairingSecret,
+            cipher::PairingCipher,
+            coin::PairingCoin,
+            ddh::DdhCoin,
+            multisig::Multisig,
+            rsa::{RsaSecret, RsaSignature},
+            signature::PairingSignature,
         },
     },
-    public::{CoinPublic, GroupPublic, PublicKeys},
+    public::{CoinPublic, GroupPublic, PublicKeys, SignaturePublic},
     text::{self, KeyError, KeyFile},
 };
 use crate::{
@@ -25,8 +30,15 @@ pub(crate) struct MemberSecret {
     pub(super) identity: SecretKey,
     pub(super) quorum: Option<PairingSecret>,
     pub(super) service: Option<PairingSecret>,
+    pub(super) signature: Option<SignatureSecret>,
     pub(super) coin: CoinSecret,
     pub(super) cipher: PairingSecret,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum SignatureSecret {
+    Pairing(PairingSecret),
+    Rsa(RsaSecret),
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +164,7 @@ impl Keyring {
                 &public.service,
                 secret.and_then(|secret| secret.service.clone()),
             ),
+            signature: self.signature(public, secret),
             coin: coin(public, secret),
             cipher: Arc::new(PairingCipher::new(
                 public.cipher.clone(),
@@ -159,6 +172,34 @@ impl Keyring {
                 t.one_correct(),
             )),
         })
+    }
+
+    fn signature(
+        &self,
+        group: &GroupPublic,
+        secret: Option<&MemberSecret>,
+    ) -> Arc<dyn ThresholdSignature> {
+        let needed = group.thresholds.one_correct();
+        let secret = secret.and_then(|secret| secret.signature.clone());
+        match &group.signature {
+            SignaturePublic::Multisig => {
+                self.certificate(group, Purpose::Message, needed, None, None)
+            }
+            SignaturePublic::Pairing(public) => {
+                let secret = match secret {
+                    Some(SignatureSecret::Pairing(secret)) => Some(secret),
+                    _ => None,
+                };
+                self.certificate(group, Purpose::Message, needed, Some(public.clone()), secret)
+            }
+            SignaturePublic::Rsa(public) => {
+                let secret = match (secret, self.identity.owner()) {
+                    (Some(SignatureSecret::Rsa(secret)), Owner::Party(_, me)) => Some((me, secret)),
+                    _ => None,
+                };
+                Arc::new(RsaSignature::new(public.clone(), secret, needed))
+            }
+        }
     }
 
     fn certificate(
@@ -221,11 +262,22 @@ impl MemberSecret {
             (CoinPublic::Pairing(public), CoinSecret::Pairing(secret)) => pairing(public, secret),
             _ => false,
         };
+        let signature = match (&group.signature, &self.signature) {
+            (SignaturePublic::Multisig, None) => true,
+            (SignaturePublic::Pairing(public), Some(SignatureSecret::Pairing(secret))) => {
+                pairing(public, secret)
+            }
+            (SignaturePublic::Rsa(public), Some(SignatureSecret::Rsa(secret))) => {
+                public.fits(place, secret)
+            }
+            _ => false,
+        };
         let identity: PublicKey = self.identity.public();
         let checks = [
             ("identity", identity == group.identities[place]),
             ("quorum", optional(&group.quorum, &self.quorum)),
             ("service", optional(&group.service, &self.service)),
+            ("signature", signature),
             ("coin", coin),
             ("cipher", pairing(&group.cipher, &self.cipher)),
         ];

@@ -4,6 +4,7 @@ use crate::{
     id::Epoch,
     path::{InstanceId, Tag},
     seat::Owner,
+    sim::real,
 };
 
 fn config(changes: &[(&str, &str)]) -> Config {
@@ -45,7 +46,7 @@ fn both(config: &Config, deal: &Deal, of: u16) -> [Vec<Keyring>; 2] {
 }
 
 fn everything_works(config: &Config) {
-    let deal = Deal::new(config, &[5; 32]);
+    let deal = Deal::with_primes(config, &[5; 32], &real::primes());
     let client = deal.client("bob").unwrap().keys(group(1)).unwrap();
     for rings in both(config, &deal, 1) {
         let keys: Vec<_> = rings.iter().map(|ring| ring.keys(group(1)).unwrap()).collect();
@@ -55,6 +56,12 @@ fn everything_works(config: &Config) {
         let certificate = client.quorum.combine(&tag(), &message(), &quorum[1..]).unwrap();
         assert!(client.quorum.check(&tag(), &message(), &certificate));
         assert!(!client.service.check(&tag(), &message(), &certificate));
+        let signed: Vec<_> = parties()
+            .zip(keys.iter().map(|keys| keys.signature.share(&tag(), &message())))
+            .collect();
+        let signature = client.signature.combine(&tag(), &message(), &signed[1..3]).unwrap();
+        assert!(keys[3].signature.check(&tag(), &message(), &signature));
+        assert!(!client.service.check(&tag(), &message(), &signature));
         let coins: Vec<_> =
             parties().zip(keys.iter().map(|keys| keys.coin.share(&tag()))).collect();
         let values = [&coins[..2], &coins[2..]].map(|some| client.coin.combine(&tag(), some));
@@ -82,7 +89,51 @@ fn dealt_keys_over_pairings_work_together() {
     everything_works(&config(&[
         ("coin = \"ddh\"", "coin = \"pairing\""),
         ("certificates = \"multisig\"", "certificates = \"pairing\""),
+        ("signatures = \"multisig\"", "signatures = \"pairing\""),
     ]));
+}
+
+fn with_rsa() -> Config {
+    config(&[("signatures = \"multisig\"", "signatures = \"rsa\"")])
+}
+
+#[test]
+fn dealt_keys_of_rsa_work_together() {
+    everything_works(&with_rsa());
+    let deal = Deal::with_primes(&with_rsa(), &[5; 32], &real::primes());
+    let pem = deal.public().rsa_pem(group(2)).unwrap();
+    assert!(
+        pem.starts_with("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKC")
+    );
+    assert!(
+        deal.public().rsa_pem(group(3)).is_none()
+            && sample().1.public().rsa_pem(group(2)).is_none()
+    );
+}
+
+#[test]
+fn keys_of_rsa_of_others_are_refused() {
+    let config = with_rsa();
+    let deal = Deal::with_primes(&config, &[5; 32], &real::primes());
+    let parse = |text: &str| Keyring::parse(&config, Arc::clone(deal.public()), text).map(|_| ());
+    let files = deal.files();
+    let file = |name: &str| files.iter().find(|(file, _)| file == name).unwrap().1.to_string();
+    let line =
+        |text: &str| text.lines().find(|line| line.starts_with("signature")).unwrap().to_string();
+    let (text, other) = (file("left-2.key"), file("left-3.key"));
+    assert_eq!(parse(&text), Ok(()));
+    let foreign = Err(KeyError::Foreign("signature"));
+    assert_eq!(parse(&text.replace(&line(&text), &line(&other))), foreign);
+    assert_eq!(parse(&text.replace(&line(&text), "signature = \"00\"")), foreign);
+    let without = text.replace(&line(&text), "");
+    assert_eq!(parse(&without), Err(KeyError::Missing("signature")));
+    let public = deal.public().to_toml();
+    let read = |text: &str| PublicKeys::parse(&config, text).map(|_| ());
+    assert_eq!(read(&public), Ok(()));
+    let at = public.find("signature = { group = \"").unwrap() + 23;
+    let bent = [&public[..at], "0", &public[at + 1..]].concat();
+    assert_eq!(read(&bent), Err(KeyError::NoPoint), "a modulus that is too small");
+    assert_eq!(PublicKeys::parse(&self::config(&[]), &public), Err(KeyError::OtherConfig));
 }
 
 #[test]

@@ -6,16 +6,20 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::{
-    super::{Digest, PublicKey, SecretKey, threshold::PairingSecret},
-    public::{CoinPublic, GroupPublic, PublicKeys},
-    ring::{CoinSecret, MemberSecret},
+    super::{
+        Digest, PublicKey, SecretKey,
+        threshold::{PairingSecret, rsa::RsaSecret},
+    },
+    public::{CoinPublic, GroupPublic, PublicKeys, SignaturePublic},
+    ring::{CoinSecret, MemberSecret, SignatureSecret},
 };
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
 
-/// Room for a key file, so that it is written without leaving copies behind.
-const FILE_ROOM: usize = 2048;
+/// Room for a key file, the longest line of which is a part of an RSA key, so that it is written without
+/// leaving copies behind.
+const FILE_ROOM: usize = 4096;
 
 /// Why keys cannot be used. What the file is, and what to do, the one who read it says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,6 +135,7 @@ pub(super) struct KeyFile {
     identity: Option<Hex>,
     quorum: Option<Hex>,
     service: Option<Hex>,
+    signature: Option<Hex>,
     coin: Option<Hex>,
     cipher: Option<Hex>,
 }
@@ -147,11 +152,30 @@ impl KeyFile {
             identity: self.identity()?,
             quorum: self.quorum.as_ref().map(|hex| hex.pairing("quorum")).transpose()?,
             service: self.service.as_ref().map(|hex| hex.pairing("service")).transpose()?,
+            signature: self.signature(group)?,
             coin: match group.coin {
                 CoinPublic::Ddh(_) => CoinSecret::Ddh(coin.identity("coin")?),
                 CoinPublic::Pairing(_) => CoinSecret::Pairing(coin.pairing("coin")?),
             },
             cipher: cipher.pairing("cipher")?,
+        })
+    }
+}
+
+impl KeyFile {
+    fn signature(&self, group: &GroupPublic) -> Result<Option<SignatureSecret>, KeyError> {
+        const NAME: &str = "signature";
+        let given = || self.signature.as_ref().ok_or(KeyError::Missing(NAME));
+        Ok(match &group.signature {
+            SignaturePublic::Multisig if self.signature.is_some() => {
+                return Err(KeyError::Foreign(NAME));
+            }
+            SignaturePublic::Multisig => None,
+            SignaturePublic::Pairing(_) => Some(SignatureSecret::Pairing(given()?.pairing(NAME)?)),
+            SignaturePublic::Rsa(_) => {
+                let secret = RsaSecret::from_bytes(&given()?.0).ok_or(KeyError::Foreign(NAME))?;
+                Some(SignatureSecret::Rsa(secret))
+            }
         })
     }
 }
@@ -177,17 +201,22 @@ pub(super) fn member_file(
 ) -> Zeroizing<String> {
     let owner = format!("group = \"{}\"\nmember = {place}\n", group.name);
     let mut file = head(&format!("{}[{place}]", group.name), Some(public), &owner);
-    line(&mut file, "identity", &secret.identity.to_bytes());
+    line(&mut file, "identity", &*secret.identity.to_bytes());
     for (name, secret) in [("quorum", &secret.quorum), ("service", &secret.service)] {
         if let Some(secret) = secret {
-            line(&mut file, name, &secret.to_bytes());
+            line(&mut file, name, &*secret.to_bytes());
         }
     }
-    match &secret.coin {
-        CoinSecret::Ddh(secret) => line(&mut file, "coin", &secret.to_bytes()),
-        CoinSecret::Pairing(secret) => line(&mut file, "coin", &secret.to_bytes()),
+    match &secret.signature {
+        Some(SignatureSecret::Pairing(secret)) => line(&mut file, "signature", &*secret.to_bytes()),
+        Some(SignatureSecret::Rsa(secret)) => line(&mut file, "signature", &secret.to_bytes()),
+        None => {}
     }
-    line(&mut file, "cipher", &secret.cipher.to_bytes());
+    match &secret.coin {
+        CoinSecret::Ddh(secret) => line(&mut file, "coin", &*secret.to_bytes()),
+        CoinSecret::Pairing(secret) => line(&mut file, "coin", &*secret.to_bytes()),
+    }
+    line(&mut file, "cipher", &*secret.cipher.to_bytes());
     file
 }
 
@@ -199,7 +228,7 @@ pub(super) fn client_file(
 ) -> Zeroizing<String> {
     let name: String = name.chars().filter(|c| !c.is_control() && !"\"\\".contains(*c)).collect();
     let mut file = head(&format!("client {name}"), public, &format!("client = \"{name}\"\n"));
-    line(&mut file, "identity", &secret.to_bytes());
+    line(&mut file, "identity", &*secret.to_bytes());
     file
 }
 
@@ -219,7 +248,7 @@ fn head(whose: &str, public: Option<&PublicKeys>, owner: &str) -> Zeroizing<Stri
     file
 }
 
-fn line(file: &mut String, name: &str, secret: &[u8; 32]) {
+fn line(file: &mut String, name: &str, secret: &[u8]) {
     let secret = Zeroizing::new(hex(secret));
     for part in [name, " = \"", &secret, "\"\n"] {
         file.push_str(part);

@@ -9,6 +9,7 @@
 //! | scheme | `k` | module |
 //! |---|---|---|
 //! | certificate of a quorum, of `f + 1` | `quorum`, `one_correct` | [`multisig`] or [`signature`] |
+//! | signature of a message | `one_correct` | [`multisig`], [`signature`] or [`rsa`] |
 //! | common coin | `one_correct` | [`ddh`] or [`coin`] |
 //! | cipher | `one_correct` | [`cipher`] |
 //!
@@ -24,6 +25,7 @@ pub mod ddh;
 pub mod dealer;
 pub mod multisig;
 mod pairing;
+pub mod rsa;
 pub mod signature;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 mod cipher;
 mod coins;
+mod rsa;
 mod signatures;
 
 use bytes::Bytes;
