@@ -87,7 +87,7 @@ fn delivered(outputs: &[Output]) -> Delivered {
 
 fn ends(outputs: &[Output]) -> Vec<Position> {
     let end = |output: &Output| match output {
-        Output::RoundEnd { position } => Some(*position),
+        Output::RoundEnd { position } => Some(position.clone()),
         _ => None,
     };
     outputs.iter().filter_map(end).collect()
@@ -373,13 +373,13 @@ fn resumes_after(seed: u64, rounds: usize) {
     let last = *all.last().unwrap();
     assert!(group.outputs(last).contains(&Output::Behind));
     let known = ends(group.outputs(p(1)));
-    let checkpoint = known[known.len() - 8];
+    let checkpoint = known[known.len() - 8].clone();
     assert!(ends(group.outputs(p(2))).contains(&checkpoint), "all know the same positions");
     group.input(last, Input::Resume { position: checkpoint });
     group.run();
     submit(&mut group, last, "back again");
     group.run();
-    let end = *ends(group.outputs(p(0))).last().unwrap();
+    let end = ends(group.outputs(p(0))).pop().unwrap();
     for party in all {
         assert_eq!(ends(group.outputs(party)).last(), Some(&end));
         let last = group.outputs(party).iter().rev().find_map(|output| match output {

@@ -16,7 +16,7 @@ use crate::{
 pub(super) const KEPT: usize = 3;
 
 /// A member's word on its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Where. Members may pass through the same slot in different rounds, if rounds were empty.
     pub position: Position,
@@ -93,18 +93,18 @@ impl Checkpoints {
         if list.contains(&said) {
             return news;
         }
-        list.push_back(said);
+        list.push_back(said.clone());
         if list.len() > KEPT {
             list.pop_front();
         }
         let slot = said.position.slot;
-        let higher = self.stable.is_none_or(|stable| slot > stable.position.slot);
+        let higher = self.stable.as_ref().is_none_or(|stable| slot > stable.position.slot);
         if higher && self.holders(|held| held.agrees(&said)).len() >= needed {
-            self.stable = Some(said);
             self.own.retain(|(own, _)| own.position.slot >= slot);
-            news.stable = self.stable;
-            news.diverged = self.others(said);
-        } else if let Some(stable) = self.stable
+            news.diverged = self.others(&said);
+            news.stable = Some(said.clone());
+            self.stable = Some(said);
+        } else if let Some(stable) = &self.stable
             && stable.position.slot == slot
             && !stable.agrees(&said)
         {
@@ -121,7 +121,7 @@ impl Checkpoints {
         wanted: impl Fn(&Checkpoint) -> bool,
     ) -> Option<(Checkpoint, Vec<PartyId>)> {
         let all = self.said.values().flatten().filter(|said| wanted(said));
-        all.map(|said| (*said, self.holders(|held| held == said)))
+        all.map(|said| (said.clone(), self.holders(|held| held == said)))
             .filter(|(_, holders)| holders.len() >= needed)
             .max_by_key(|(said, _)| (said.position.round, said.position.slot))
     }
@@ -131,10 +131,9 @@ impl Checkpoints {
         self.said.iter().filter(|(_, list)| holds(list)).map(|(party, _)| *party).collect()
     }
 
-    fn others(&self, stable: Checkpoint) -> Vec<(PartyId, Digest)> {
-        let differs = |held: &&Checkpoint| {
-            held.position.slot == stable.position.slot && !held.agrees(&stable)
-        };
+    fn others(&self, stable: &Checkpoint) -> Vec<(PartyId, Digest)> {
+        let differs =
+            |held: &&Checkpoint| held.position.slot == stable.position.slot && !held.agrees(stable);
         let other = |(party, list): (&PartyId, &VecDeque<Checkpoint>)| {
             list.iter().find(differs).map(|held| (*party, held.digest))
         };

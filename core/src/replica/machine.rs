@@ -333,7 +333,7 @@ impl<S: Service, A> Replica<S, A> {
 
     /// The position of the last stable checkpoint.
     pub fn stable(&self) -> Option<Position> {
-        self.checkpoints.stable().map(|stable| stable.position)
+        self.checkpoints.stable().map(|stable| stable.position.clone())
     }
 
     /// The digest of all replicated state: equal at two correct replicas at the same slot.

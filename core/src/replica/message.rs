@@ -10,6 +10,7 @@ use crate::{
     fault::Fault,
     id::{ClientId, GroupId},
     seat::{Owner, Seat},
+    stream::atomic::MEMO_BYTES_MAX,
     wire::{self, limits},
 };
 
@@ -278,6 +279,9 @@ impl Message {
             }
             Self::Fetch { ids } => within(ids.len(), FETCH_MAX, "ids to fetch"),
             Self::Chunk { bytes, .. } => within(bytes.len(), CHUNK, "bytes of a chunk"),
+            Self::Checkpoint(said) => {
+                within(said.position.memo.len(), MEMO_BYTES_MAX, "bytes of a memo")
+            }
             _ => Ok(()),
         }
     }

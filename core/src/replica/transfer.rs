@@ -102,7 +102,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         let bytes = wire::encode(&(&self.state, &helper));
         let (size, digest) = (bytes.len() as u64, Digest::of("checkpoint", &bytes));
         let own = Checkpoint { position, size, digest };
-        self.checkpoints.keep(own, bytes);
+        self.checkpoints.keep(own.clone(), bytes);
         fx.broadcast(Message::Checkpoint(own));
         self.sweep(fx);
     }
@@ -122,17 +122,18 @@ impl<S: Service, A: Stream> Replica<S, A> {
     ) {
         let (me, most) = (fx.seat().me(), fx.seat().thresholds().most_correct());
         let news = self.checkpoints.hear(from, said, most);
-        if let Some(stable) = self.checkpoints.stable().copied() {
+        if let Some(stable) = self.checkpoints.stable().cloned() {
             for (member, held) in &news.diverged {
                 if *member != me {
                     fx.accuse(*member, Fault::Diverged { held: *held, agreed: stable.digest });
                 }
             }
+            let slot = stable.position.slot;
             if news.stable.is_some() {
                 self.on_stable(stable, fx);
             }
             if news.diverged.iter().any(|(member, _)| *member == me) {
-                fx.output(Output::Diverged { slot: stable.position.slot });
+                fx.output(Output::Diverged { slot });
                 self.seek(fx);
             }
         }
@@ -177,7 +178,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
     /// A member looks for a state.
     pub(super) fn on_state_request(&self, from: PartyId, fx: &mut Effects<'_, Self>) {
         if from != fx.seat().me() {
-            self.checkpoints.own().for_each(|own| fx.send(from, Message::Checkpoint(*own)));
+            self.checkpoints.own().for_each(|own| fx.send(from, Message::Checkpoint(own.clone())));
         }
     }
 
@@ -305,8 +306,9 @@ impl<S: Service, A: Stream> Replica<S, A> {
         };
         self.state = state;
         self.turn = Turn::Idle;
+        let position = checkpoint.position.clone();
         self.checkpoints.replace(checkpoint, bytes.into());
-        self.resume(checkpoint.position, fx);
+        self.resume(position, fx);
         if let Some(ask) = self.state.service.remind(helper) {
             self.turn = Turn::Reminding;
             self.ask_helper(ask, fx);
@@ -319,7 +321,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         self.log.rewind(position.slot);
         let me = fx.seat().me();
         self.feed.counted(self.state.counted.get(&me).copied().unwrap_or(0));
-        fx.ask(Ask::Stream(Order::Resume { position }));
+        fx.ask(Ask::Stream(Order::Resume { position: position.clone() }));
         self.granted = Slot::FIRST;
         let groups: Vec<GroupId> = self.state.groups.ids().collect();
         for group in groups {

@@ -243,8 +243,8 @@ impl Protocol for Toy {
             Event::Input(Input::Pull { up_to }) => self.credit = self.credit.max(up_to),
             Event::Input(Input::Resume { position }) => {
                 if position.round > self.position.round {
-                    self.position = position;
                     self.rounds = self.rounds.split_off(&position.round);
+                    self.position = position;
                 }
                 self.behind = false;
             }
@@ -270,16 +270,16 @@ impl Toy {
         while self.position.slot < self.credit
             && let Some((from, batch)) = self.rounds.remove(&self.position.round)
         {
-            let Position { round, slot, chain, first } = self.position;
+            let Position { round, slot, chain, first, memo } = self.position.clone();
             let chain = Digest::of_parts("toy", &[chain.as_bytes(), batch.digest().as_bytes()]);
             let next = slot.plus(batch.len() as u64);
-            self.position = Position { round: round.next(), slot: next, chain, first };
+            self.position = Position { round: round.next(), slot: next, chain, first, memo };
             if from == fx.seat().me() {
                 self.settled += batch.len() as u64;
                 fx.output(Output::Ordered { own: self.settled });
             }
             fx.output(Output::Deliver { first: slot, from, batch });
-            fx.output(Output::RoundEnd { position: self.position });
+            fx.output(Output::RoundEnd { position: self.position.clone() });
         }
         // Frames of the sequencer come in order, so a gap is for good.
         let gap = self.rounds.keys().next().is_some_and(|round| *round > self.position.round);

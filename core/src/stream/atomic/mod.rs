@@ -78,6 +78,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 pub use message::{Decision, Message};
 use serde::{Deserialize, Serialize};
 pub use vector::Signed;
@@ -118,8 +119,11 @@ impl Default for Spec {
     }
 }
 
+/// The longest [`Position::memo`] of any engine, in bytes: some dozens for each of a hundred members.
+pub const MEMO_BYTES_MAX: usize = 8 << 10;
+
 /// A place between two rounds, the same at every correct party that reaches it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The round that comes next.
     pub round: Round,
@@ -129,6 +133,8 @@ pub struct Position {
     pub chain: Digest,
     /// The party whose proposal is tried first in the round that comes next.
     pub first: PartyId,
+    /// What else the engine of the stream needs to go on from here; [`MEMO_BYTES_MAX`] at most.
+    pub memo: Bytes,
 }
 
 impl Default for Position {
@@ -139,6 +145,7 @@ impl Default for Position {
             slot: Slot::FIRST,
             chain: Digest::of("chain", b""),
             first: PartyId::new(0),
+            memo: Bytes::new(),
         }
     }
 }
@@ -259,11 +266,11 @@ impl Protocol for Atomic {
         let position = Position::default();
         Self {
             spec,
-            position,
             floor: Round::FIRST,
             retired: Round::FIRST,
             own: Queue::default(),
             rounds: BTreeMap::from([(position.round, Open::new(position.first))]),
+            position,
             delivery: Delivery::default(),
             catch_up: CatchUp::default(),
         }
@@ -324,7 +331,7 @@ impl Protocol for Atomic {
 impl Atomic {
     /// Where this party stands, for status and displays.
     pub fn position(&self) -> Position {
-        self.position
+        self.position.clone()
     }
 
     fn on_submit(&mut self, batch: Batch, fx: &mut Effects<'_, Self>) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, Atomic, Decision, Message, Output, Position, WINDOW, vector};
@@ -310,8 +311,9 @@ impl Atomic {
             slot,
             chain: chain(&self.position.chain, round, decision),
             first: next_first(round, decision.from, entries, fx.seat().thresholds().n()),
+            memo: Bytes::new(),
         };
-        self.delivery.end(self.position);
+        self.delivery.end(self.position.clone());
         self.enter(fx);
         true
     }
@@ -379,9 +381,9 @@ impl Atomic {
             fx.output(Output::Ordered { own: self.own.settled() });
             fx.output(Output::Unsure { batch: unsure });
         }
-        self.position = position;
         self.rounds.retain(|round, _| *round >= position.round);
         self.floor = self.floor.max(position.round);
+        self.position = position;
         self.enter(fx);
         self.fetch_on(fx);
     }

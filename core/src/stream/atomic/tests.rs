@@ -49,7 +49,7 @@ fn ends(outputs: &[Output]) -> Vec<Position> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::RoundEnd { position } => Some(*position),
+            Output::RoundEnd { position } => Some(position.clone()),
             _ => None,
         })
         .collect()

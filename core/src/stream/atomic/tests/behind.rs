@@ -88,7 +88,7 @@ fn one_who_is_too_far_behind_resumes_from_a_checkpoint() {
     }
     world.run();
     assert!(world.outputs[3].contains(&Output::Behind));
-    let checkpoint = ends(&world.outputs[0])[27];
+    let checkpoint = ends(&world.outputs[0])[27].clone();
     world.input(3, Input::Resume { position: checkpoint });
     let unsure = Output::Unsure { batch: Batch::of(["in doubt"]) };
     assert!(world.outputs[3].contains(&unsure));
