@@ -34,12 +34,18 @@ pub enum Role {
     Locks = 8,
     /// A heavy job, handed to the pool.
     Job = 9,
+    /// The payloads of one sender in a stream that orders by sender.
+    Sender = 20,
+    /// One broadcast of a sender.
+    Broadcast = 21,
+    /// An instance that an application opened by name.
+    Named = 22,
     /// A child of a protocol outside this project.
     Other = 255,
 }
 
 impl Role {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::Round,
         Self::Proposal,
         Self::Commit,
@@ -50,6 +56,9 @@ impl Role {
         Self::Stream,
         Self::Locks,
         Self::Job,
+        Self::Sender,
+        Self::Broadcast,
+        Self::Named,
         Self::Other,
     ];
 
@@ -75,6 +84,9 @@ impl Role {
             Self::Stream => "stream",
             Self::Locks => "locks",
             Self::Job => "job",
+            Self::Sender => "sender",
+            Self::Broadcast => "broadcast",
+            Self::Named => "named",
             Self::Other => "other",
         }
     }

@@ -24,7 +24,8 @@
 //! Echo and Ready carry a digest. A party that must deliver a payload that it does not hold asks the
 //! first `f + 1` parties that echoed the digest. They exist: the first correct party to be ready saw
 //! a quorum of echoes, of which `quorum - f >= f + 1` come from correct parties, and those echoes
-//! reach everybody. A party answers each requester once, and keeps the payload while it lives.
+//! reach everybody; a user who knows that some of them have forgotten has all echoers asked. A party
+//! answers each requester once, and keeps the payload while it lives.
 
 use std::collections::BTreeSet;
 
@@ -59,6 +60,8 @@ pub enum Input {
     /// # Panics
     /// If the payload is larger than [`Spec::limit`].
     Broadcast(Bytes),
+    /// Ask everybody who echoed for a payload that is missing: some of them are known not to answer.
+    Insist,
 }
 
 /// What the user is told.
@@ -113,6 +116,8 @@ pub struct Reliable {
     delivered: bool,
     /// Whom this party asked for the payload.
     asked: BTreeSet<PartyId>,
+    /// Whether all who echoed are asked, not only so many that one of them is correct.
+    insists: bool,
     /// Whom this party has answered.
     answered: BTreeSet<PartyId>,
     /// Whether the sender was accused of telling others something else.
@@ -140,6 +145,7 @@ impl Protocol for Reliable {
             accepted: None,
             delivered: false,
             asked: BTreeSet::new(),
+            insists: false,
             answered: BTreeSet::new(),
             accused: false,
         }
@@ -148,6 +154,10 @@ impl Protocol for Reliable {
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
         match event {
             Event::Input(Input::Broadcast(payload)) => self.on_broadcast(payload, fx), // B0
+            Event::Input(Input::Insist) => {
+                self.insists = true;
+                self.try_ask(fx);
+            }
             Event::Message { from: Peer::Member(from), message } => match message {
                 Message::Initial(payload) => self.on_initial(from, payload, fx), // B1
                 Message::Echo(digest) => self.on_echo(from, digest, fx),         // B2
@@ -289,9 +299,9 @@ impl Reliable {
     /// Asks echoers for a payload that must be delivered and is not here.
     fn try_ask(&mut self, fx: &mut Effects<'_, Self>) {
         let Some(accepted) = self.accepted.filter(|_| !self.delivered) else { return };
+        let needed = fx.seat().thresholds().one_correct();
         for echoer in self.echoes.voters(&accepted) {
-            if self.asked.len() < fx.seat().thresholds().one_correct() && self.asked.insert(echoer)
-            {
+            if (self.insists || self.asked.len() < needed) && self.asked.insert(echoer) {
                 fx.send(echoer, Message::Request);
             }
         }

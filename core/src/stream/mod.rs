@@ -2,7 +2,14 @@
 //!
 //! | | promises | uses |
 //! |---|---|---|
+//! | [`reliable`] | everybody delivers the same payloads of a sender in the same order | one reliable broadcast a batch |
+//! | [`consistent`] | nobody delivers others, but some may deliver none | one consistent broadcast a batch |
 //! | [`atomic`] | everybody delivers the same payloads in the same order | one multivalued agreement a round |
+//! | [`closing`] | the same, and the end is at the same slot for all | an atomic stream |
 
 pub mod atomic;
 pub mod batch;
+pub mod closing;
+pub mod consistent;
+pub mod fifo;
+pub mod reliable;

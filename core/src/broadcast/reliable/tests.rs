@@ -153,3 +153,26 @@ fn a_requester_is_answered_once() {
     assert_eq!(step(&mut reliable, 3, Message::Request), []);
     assert_eq!(step(&mut reliable, 2, Message::Request).len(), 1);
 }
+
+/// Of the echoers of an accepted payload `f + 1` are asked, and all when the user insists.
+#[test]
+fn a_user_that_insists_has_all_echoers_asked() {
+    let seat = seat(7, 1);
+    let mut reliable = Reliable::new(&seat, SPEC);
+    let mut fx = Effects::new(&seat);
+    for from in 2..7 {
+        for message in [Message::Echo(name("a")), Message::Ready(name("a"))] {
+            reliable.step(Event::Message { from: Peer::Member(p(from)), message }, &mut fx);
+        }
+    }
+    let asked = |fx: Effects<'_, Reliable>| {
+        let request = |effect: &Effect<Reliable>| {
+            matches!(effect, Effect::Send { message: Message::Request, .. })
+        };
+        fx.into_list().into_iter().filter(request).count()
+    };
+    assert_eq!(asked(fx), 3, "one of them is correct");
+    let mut fx = Effects::new(&seat);
+    reliable.step(Event::Input(Input::Insist), &mut fx);
+    assert_eq!(asked(fx), 2, "the others");
+}

@@ -1,0 +1,188 @@
+//! The end of an atomic stream in simulated worlds: one slot for all, whatever liars ask.
+//!
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test closing`, and `MAFTIA_N=7` for one size.
+
+use std::collections::BTreeSet;
+
+use maftia_core::{
+    id::{PartyId, Slot},
+    protocol::Protocol,
+    seat::Owner,
+    sim::{Group, adversary::Relents, behaviour::Mute, oracle, p, property, size},
+    stream::{
+        atomic::{self, Atomic, Position},
+        batch::Batch,
+        closing::{Closing, Input, Output, Spec},
+    },
+};
+
+type Stream = Closing<Atomic>;
+
+fn spec(lag_max: usize) -> Spec<atomic::Spec> {
+    Spec { engine: atomic::Spec::default(), lag_max }
+}
+
+fn group(n: u16, seed: u64) -> Group<Stream> {
+    let mut group = Group::<Stream>::new(n, (n - 1) / 3, seed, spec(16 << 20));
+    group.set_adversary(Relents::at(2_000));
+    group.set_steps_max(400_000);
+    if seed.is_multiple_of(3) { group.detach([Atomic::KIND]) } else { group }
+}
+
+fn take_all(group: &mut Group<Stream>) {
+    for owner in group.parties() {
+        if let Owner::Party(_, party) = owner {
+            group.input(party, Input::Pull { up_to: Slot::new(u64::MAX) });
+        }
+    }
+}
+
+fn submit(group: &mut Group<Stream>, party: PartyId, payload: &str) {
+    group.input(party, Input::Submit { batch: Batch::of([payload]) });
+}
+
+/// What a party delivered, and at which slot each stood.
+fn delivered(outputs: &[Output]) -> Vec<(Slot, PartyId, bytes::Bytes)> {
+    let mut all = Vec::new();
+    for output in outputs {
+        if let Output::Stream(atomic::Output::Deliver { first, from, batch }) = output {
+            all.extend(
+                (0..).zip(batch.iter()).map(|(at, payload)| (first.plus(at), *from, payload)),
+            );
+        }
+    }
+    all
+}
+
+fn end(outputs: &[Output]) -> Option<Slot> {
+    outputs.iter().find_map(|output| match output {
+        Output::Closed { at } => Some(*at),
+        _ => None,
+    })
+}
+
+fn fall_silent(group: &mut Group<Stream>) {
+    let until = group.steps() + 4_000;
+    group.run_while(|world| world.steps() < until);
+    let liars = group.parties().into_iter().filter(|owner| group.is_corrupted(*owner));
+    for liar in liars.collect::<Vec<_>>() {
+        group.corrupt_boxed(liar, Box::new(Mute));
+    }
+    group.run();
+}
+
+/// `f + 1` ask amid payloads of all, in whatever order: all end at one slot, have the same up to it, and
+/// nothing after.
+#[test]
+fn all_end_at_the_same_slot() {
+    let mut cut = 0;
+    property(30, |seed| {
+        let (n, f) = size(seed, &[4, 7]);
+        let mut group = group(n, seed).corrupt_any().restarts(seed % 3);
+        take_all(&mut group);
+        for wave in 0..3 {
+            for party in PartyId::all(n) {
+                submit(&mut group, party, &format!("{party} in wave {wave}"));
+                if wave == 1 && party.number() <= f {
+                    group.input(party, Input::Close);
+                }
+            }
+            let until = group.steps() + 60 * (wave + 1);
+            group.run_while(|world| world.steps() < until);
+        }
+        fall_silent(&mut group);
+        let ends: BTreeSet<_> = group.correct().iter().map(|at| end(group.outputs(*at))).collect();
+        assert!(ends.len() == 1 && !ends.contains(&None), "{ends:?}");
+        let at = ends.first().unwrap().unwrap();
+        let lists: Vec<_> =
+            group.correct().iter().map(|at| delivered(group.outputs(*at))).collect();
+        assert!(lists.iter().all(|list| *list == lists[0]), "{lists:#?}");
+        assert!(lists[0].iter().all(|(slot, ..)| *slot < at));
+        for party in (0..=f).map(p) {
+            let own = lists[0].iter().filter(|(_, from, _)| *from == party).count();
+            assert!(own == 2, "what {party} submitted before it asked comes before the end: {own}");
+        }
+        cut += u64::from(lists[0].len() < usize::from(3 * n));
+        for party in group.correct() {
+            let mut after =
+                group.outputs(party).iter().skip_while(|o| !matches!(o, Output::Closed { .. }));
+            let told = |o: &Output| {
+                use atomic::Output::{Behind, Ordered, Refused};
+                matches!(o, Output::Stream(Ordered { .. } | Refused { .. } | Behind))
+            };
+            assert!(after.next().is_some() && after.all(told));
+        }
+        oracle::no_slander(&group).unwrap();
+    });
+    let one_seed = std::env::var_os("MAFTIA_SEED").is_some();
+    assert!(cut > 0 || one_seed, "nothing was ever behind the end: the test shows little");
+}
+
+/// `f` ask, and as often as they like: all goes on.
+#[test]
+fn liars_end_nothing() {
+    property(12, |seed| {
+        let (n, f) = size(seed, &[4, 7]);
+        let mut group = group(n, seed);
+        take_all(&mut group);
+        for liar in (n - f..n).map(p) {
+            group.input(liar, Input::Close);
+            group.input(liar, Input::Close);
+        }
+        group.run();
+        PartyId::all(n - f).for_each(|party| submit(&mut group, party, "on we go"));
+        group.run();
+        for party in group.correct() {
+            let outputs = group.outputs(party);
+            assert_eq!((end(outputs), delivered(outputs).len()), (None, usize::from(n - f)));
+            let asked = outputs.iter().filter(|o| matches!(o, Output::Asked { .. })).count();
+            assert_eq!(asked, usize::from(f));
+        }
+    });
+}
+
+/// A user that takes nothing loses payloads, and never the end.
+#[test]
+fn a_user_that_takes_nothing_learns_the_end() {
+    let mut group = Group::<Stream>::new(4, 1, 1, spec(2_048));
+    (1..4).for_each(|at| group.input(p(at), Input::Pull { up_to: Slot::new(u64::MAX) }));
+    for wave in 0..30 {
+        submit(&mut group, p(1), &format!("{wave}"));
+        group.run();
+    }
+    group.input(p(2), Input::Close);
+    group.input(p(3), Input::Close);
+    group.run();
+    group.input(p(0), Input::Pull { up_to: Slot::new(u64::MAX) });
+    group.run();
+    let (one, other) = (group.outputs(p(0)), group.outputs(p(1)));
+    assert_eq!((end(one), end(other)), (Some(Slot::new(31)), Some(Slot::new(31))));
+    let lagged = |o: &Output| matches!(o, Output::Stream(atomic::Output::Lagged { from, .. }) if *from == Slot::FIRST);
+    assert!(one.iter().any(lagged) && delivered(one).len() < 30 && delivered(other).len() == 30);
+}
+
+/// Who goes on from a checkpoint brings who had asked by then, and ends where all do.
+#[test]
+fn a_checkpoint_holds_who_asked() {
+    let mut group = Group::<Stream>::new(4, 1, 2, spec(16 << 20)).corrupt(p(3), Mute);
+    take_all(&mut group);
+    submit(&mut group, p(1), "first");
+    group.input(p(1), Input::Close);
+    group.run();
+    let position = |output: &Output| match output {
+        Output::Stream(atomic::Output::RoundEnd { position }) => Some(position.clone()),
+        _ => None,
+    };
+    let last: Position = group.outputs(p(1)).iter().rev().find_map(position).unwrap();
+    assert_eq!(last.slot, Slot::new(2), "a payload and a request");
+    let mut fresh = Group::<Stream>::new(4, 1, 3, spec(16 << 20));
+    for party in PartyId::all(4) {
+        let asked = BTreeSet::from([p(1)]);
+        fresh.input(party, Input::Resume { position: last.clone(), asked });
+    }
+    take_all(&mut fresh);
+    fresh.run();
+    fresh.input(p(2), Input::Close);
+    fresh.run();
+    assert!(PartyId::all(4).all(|at| end(fresh.outputs(at)) == Some(Slot::new(2))));
+}
