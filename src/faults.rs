@@ -101,7 +101,7 @@ impl FromStr for FaultKind {
 }
 
 /// Sets a party's links to a fault. A crash and a corrupted state are not matters of links.
-pub(crate) fn set(lab: &Lab, kind: FaultKind, seat: Seat) {
+pub fn set(lab: &Lab, kind: FaultKind, seat: Seat) {
     lab.heal();
     match kind {
         FaultKind::Crash | FaultKind::CorruptState => {}

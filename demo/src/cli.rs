@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::flags::Bench;
+
 /// Shown below `maftia --help`.
 const EXAMPLES: &str = "\
 Examples:
@@ -14,9 +16,10 @@ Examples:
   maftia deal --config cluster.toml --out keys    keys for all parties and clients
   maftia up --config cluster.toml --keys keys     every party as its own process
   maftia console --config cluster.toml --as alice a console on those
+  maftia bench stream --rate 1000                 what a stream gives and costs
 
-Exit codes: 0 fine, 1 failure, 2 usage, 3 a command of a script failed, 70 internal, 74 I/O,
-75 a quorum was lost, 77 keys or permissions, 78 configuration, 130 interrupted.";
+Exit codes: 0 fine, 1 failure, 2 usage, 3 a command of a script failed, 65 a file holds
+nonsense, 70 internal, 74 I/O, 75 a quorum was lost, 77 keys or permissions, 78 configuration, 130 interrupted.";
 
 /// Intrusion-tolerant transactions on replicated groups.
 #[derive(Debug, Parser)]
@@ -48,6 +51,8 @@ pub(crate) enum Task {
     /// A console on a running cluster.
     #[command(after_help = "Example:\n  maftia console --config cluster.toml --as alice")]
     Console(Console),
+    /// Measure what a stream gives and costs on this machine.
+    Bench(Bench),
     /// Look at a configuration, or make a sample of one.
     Config(Config),
     /// Print the page of the manual about the console, in Markdown.
@@ -185,12 +190,18 @@ mod tests {
         let cli = Cli::command();
         cli.clone().debug_assert();
         for task in cli.get_subcommands() {
-            for flag in task.get_arguments().filter(|flag| !flag.is_hide_set()) {
-                let Some(name) = flag.get_long().filter(|name| *name != "help") else { continue };
-                let expected = format!("MAFTIA_{}", name.to_uppercase());
-                let variable = flag.get_env().and_then(|name| name.to_str());
-                assert_eq!(variable, Some(expected.as_str()), "{} --{name}", task.get_name());
-            }
+            check(task, "MAFTIA");
+            let below = task.get_subcommands().filter(|_| task.get_name() == "bench");
+            below.for_each(|below| check(below, "MAFTIA_BENCH"));
+        }
+    }
+
+    fn check(task: &clap::Command, prefix: &str) {
+        for flag in task.get_arguments().filter(|flag| !flag.is_hide_set()) {
+            let Some(name) = flag.get_long().filter(|name| *name != "help") else { continue };
+            let expected = format!("{prefix}_{}", name.to_uppercase().replace('-', "_"));
+            let variable = flag.get_env().and_then(|name| name.to_str());
+            assert_eq!(variable, Some(expected.as_str()), "{} --{name}", task.get_name());
         }
     }
 }

@@ -9,8 +9,12 @@ pub(crate) enum Exit {
     Fine = 0,
     /// It failed for a reason without a number of its own.
     Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
     /// A command of a script failed.
     CommandFailed = 3,
+    /// A file holds what it should not.
+    BadData = 65,
     /// Our own wrong.
     Bug = 70,
     /// A file or socket failed.

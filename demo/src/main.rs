@@ -4,9 +4,11 @@
 //! cluster, [`shell`] what a command means, [`report`] and [`render`] what it gives, [`script`] and
 //! [`console`] where commands come from; below the door, [`live`] makes transactions of requests and
 //! [`reached`] carries those to groups; [`cli`], [`start`], [`party`] and [`up`] start all of it.
+//! [`bench`] measures.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod carrier;
 mod cli;
 mod cluster;
@@ -58,6 +60,7 @@ fn run(cli: Cli) -> Result<Exit, Stop> {
         Task::Node(node) => party::run(&node),
         Task::Up(up) => up::run(&up),
         Task::Console(console) => start::console(&console),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Config(config) => settings::run(&config.task),
         Task::Manual => {
             screen::data(&command::help::manual())?;

@@ -1,0 +1,293 @@
+//! A closed loop: clients with sessions of their own, each of which waits for its answer before it
+//! asks again. All live on one thread, which is what a process that multiplexes clients has.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    ops::Range,
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use maftia_actors::{
+    address::Address,
+    link::{Links, tcp::Tcp},
+    log::Store,
+    node::Network,
+    party::{Party, Setup, Started},
+    placement::Placement,
+    pool::Pool,
+};
+use maftia_core::replica::{
+    Session,
+    session::{Input, Output, Spec},
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    clock,
+    home::{Home, Reach},
+    word::{STAMP, Stamp},
+};
+use crate::exit::{Exit, Stop};
+
+/// The longest latency that is told apart, in microseconds: an hour.
+const LATENCY_MAX: u64 = 3_600_000_000;
+
+/// How long the last answers may take.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether all have come.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Who asks.
+pub(crate) struct Crowd {
+    /// The folder of the bench.
+    pub(crate) folder: PathBuf,
+    /// How many clients.
+    pub(crate) clients: u16,
+    /// Bytes of a request.
+    pub(crate) size: usize,
+    /// The way to the replicas.
+    pub(crate) reach: Reach,
+    /// When the first requests are made.
+    pub(crate) start: u64,
+    /// What is measured; nothing is asked after its end.
+    pub(crate) span: Range<u64>,
+    /// Nanoseconds of a slice of the timeline.
+    pub(crate) slice: u64,
+}
+
+/// What the clients saw.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    /// Latencies of requests that were made in the span: microseconds, and how many took so long.
+    pub(crate) latencies: Vec<(u64, u64)>,
+    /// Requests that were made.
+    pub(crate) asked: u64,
+    /// Requests that were never answered, or refused.
+    pub(crate) unanswered: u64,
+    /// Answers that came again, or to what was not asked.
+    pub(crate) again: u64,
+    /// Answers that are not what was asked.
+    pub(crate) wrong: u64,
+    /// Answers in each slice of the span, and the slowest of them in microseconds.
+    pub(crate) slices: Vec<(u64, u64)>,
+}
+
+impl Answers {
+    /// Answers a second in the slices of a part of the measured span.
+    pub(crate) fn per_second(&self, span: &Range<u64>, part: &Range<u64>, slice: u64) -> f64 {
+        let starts = (span.start..).step_by(slice as usize);
+        let within = starts.zip(&self.slices).filter(|(start, _)| part.contains(start));
+        let (mut answers, mut time) = (0, 0);
+        for (start, (count, _)) in within {
+            answers += count;
+            time += slice.min(span.end - start);
+        }
+        if time == 0 { 0.0 } else { answers as f64 * 1e9 / time as f64 }
+    }
+}
+
+/// What all clients write into.
+struct Book {
+    span: Range<u64>,
+    slice: u64,
+    latencies: RefCell<Histogram<u64>>,
+    answers: RefCell<Answers>,
+    /// Clients whose request is under way.
+    waiting: Cell<usize>,
+}
+
+/// One client.
+struct Client {
+    number: u16,
+    book: Rc<Book>,
+    session: OnceCell<Address<Session>>,
+    /// The request that is under way: its number, its moment, its body.
+    asked: RefCell<(u64, u64, Bytes)>,
+    size: usize,
+}
+
+impl Crowd {
+    /// Asks from the start to the end of the span, and waits for the last answers.
+    pub(crate) fn run(self) -> Result<Answers, Stop> {
+        maftia::run(self.live())
+    }
+
+    async fn live(self) -> Result<Answers, Stop> {
+        allow_sockets();
+        let (pool, book) = (Pool::new(1), Rc::new(Book::new(self.span.clone(), self.slice)));
+        let (mut sessions, mut clients) = (Vec::new(), Vec::new());
+        for number in 0..self.clients {
+            let asked = RefCell::new((0, 0, Bytes::new()));
+            let (book, session) = (Rc::clone(&book), OnceCell::new());
+            let client = Rc::new(Client { number, book, session, asked, size: self.size });
+            let home = Home::of_client(&self.folder, number, self.reach.clone())?;
+            let started = open(&home, pool.clone(), Rc::clone(&client)).await?;
+            // It is set once, here.
+            let _ = client.session.set(started.root.clone());
+            sessions.push(started);
+            clients.push(client);
+        }
+        sleep(clock::until(self.start)).await;
+        for client in &clients {
+            client.ask();
+        }
+        sleep(clock::until(self.span.end)).await;
+        let quiet = async {
+            while book.waiting.get() > 0 {
+                sleep(LOOK).await;
+            }
+        };
+        // Who has no answer by then is counted.
+        let _ = timeout(DRAIN, quiet).await;
+        sessions.iter().for_each(|started| started.party.stop("the bench is over"));
+        Ok(book.close())
+    }
+}
+
+impl Book {
+    fn new(span: Range<u64>, slice: u64) -> Self {
+        let slices = (span.end - span.start).div_ceil(slice.max(1)) as usize;
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX, 3);
+        Self {
+            span,
+            slice: slice.max(1),
+            latencies: RefCell::new(latencies.expect("the bounds are in order")),
+            answers: RefCell::new(Answers { slices: vec![(0, 0); slices], ..Answers::default() }),
+            waiting: Cell::new(0),
+        }
+    }
+
+    fn note(&self, asked: u64, now: u64) {
+        let latency_us = now.saturating_sub(asked) / 1_000;
+        if self.span.contains(&asked) {
+            self.latencies.borrow_mut().saturating_record(latency_us.max(1));
+        }
+        if self.span.contains(&now) {
+            let place = ((now - self.span.start) / self.slice) as usize;
+            let slice = &mut self.answers.borrow_mut().slices[place];
+            *slice = (slice.0 + 1, slice.1.max(latency_us));
+        }
+    }
+
+    fn close(&self) -> Answers {
+        let mut answers = self.answers.borrow().clone();
+        answers.unanswered += self.waiting.get() as u64;
+        let latencies = self.latencies.borrow();
+        let recorded = latencies.iter_recorded();
+        answers.latencies =
+            recorded.map(|it| (it.value_iterated_to(), it.count_at_value())).collect();
+        answers
+    }
+}
+
+impl Client {
+    fn ask(&self) {
+        let (now, mut asked) = (clock::now(), self.asked.borrow_mut());
+        let mut body = vec![0x5a; self.size];
+        if self.size >= STAMP {
+            let stamp = Stamp { generator: self.number.into(), number: asked.0, intended: now };
+            body[..STAMP].copy_from_slice(&stamp.to_bytes());
+        }
+        *asked = (asked.0 + 1, now, body.into());
+        let session = self.session.get().expect("it is set before anybody asks");
+        self.book.answers.borrow_mut().asked += 1;
+        match session.try_ask(Input::Request(asked.2.clone())) {
+            Ok(()) => self.book.waiting.set(self.book.waiting.get() + 1),
+            Err(_) => self.book.answers.borrow_mut().unanswered += 1,
+        }
+    }
+
+    fn hear(&self, output: Output) {
+        match output {
+            Output::Answered { number, body, .. } => self.on_answer(number, &body),
+            Output::Refused { .. } => {
+                self.book.waiting.set(self.book.waiting.get() - 1);
+                self.book.answers.borrow_mut().unanswered += 1;
+            }
+            // It goes on trying; and who was outvoted is of no interest here.
+            Output::NoQuorum { .. } | Output::Tallied { .. } => {}
+        }
+    }
+
+    fn on_answer(&self, number: u64, body: &Bytes) {
+        let now = clock::now();
+        {
+            let asked = self.asked.borrow();
+            if number != asked.0 {
+                self.book.answers.borrow_mut().again += 1;
+                return;
+            }
+            if *body != asked.2 {
+                self.book.answers.borrow_mut().wrong += 1;
+            }
+            self.book.note(asked.1, now);
+        }
+        self.book.waiting.set(self.book.waiting.get() - 1);
+        if now < self.book.span.end {
+            self.ask();
+        }
+    }
+}
+
+/// Opens a session.
+async fn open(home: &Home, pool: Pool, client: Rc<Client>) -> Result<Started<Session>, Stop> {
+    let links = Links::new(home.passport());
+    let (log, recovered) = Store::default().open();
+    let setup = Setup {
+        seat: home.seat(),
+        spec: Spec::new(1),
+        log: Box::new(log),
+        recovered,
+        links: links.clone(),
+        pool,
+        placement: Placement::inline(),
+        outputs: Box::new(move |output| client.hear(output)),
+        control: Box::new(|_, _, _| {}),
+    };
+    let failed = |error: String| Stop::new(Exit::Failed, error, "");
+    let started = Party::start(setup).map_err(|error| failed(error.to_string()))?;
+    match home.network() {
+        Network::Memory(hub) => links.open_memory(hub.port(home.seat().owner), started.receive()),
+        Network::Tcp { listen, addresses } => {
+            let tcp = Tcp::bind(listen, addresses).await;
+            links.open_tcp(tcp.map_err(|error| failed(error.to_string()))?, started.receive());
+        }
+    }
+    Ok(started)
+}
+
+/// A client has a socket to each replica; many systems allow few by default and more on demand.
+pub(crate) fn allow_sockets() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // If it is refused, opening a socket fails later, and says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_where_they_belong() {
+        let book = Book::new(1_000_000..3_000_000, 1_000_000);
+        book.note(900_000, 1_500_000);
+        book.note(1_100_000, 2_600_000);
+        book.note(2_500_000, 3_500_000);
+        book.waiting.set(2);
+        let answers = book.close();
+        assert_eq!(answers.slices, [(1, 600), (1, 1_500)]);
+        assert_eq!(answers.latencies.iter().map(|(_, count)| count).sum::<u64>(), 2);
+        assert_eq!(answers.unanswered, 2);
+        let span = 1_000_000..2_500_000;
+        assert!((answers.per_second(&span, &span, 1_000_000) - 2e9 / 1.5e6).abs() < 1e-6);
+        let late = 2_000_000..2_500_000;
+        assert!((answers.per_second(&span, &late, 1_000_000) - 2e3).abs() < 1e-6);
+        assert!(answers.per_second(&span, &(0..1), 1_000_000).abs() < 1e-6);
+    }
+}
