@@ -1,8 +1,9 @@
 //! Heavy, pure work that a protocol hands to the pool instead of doing it in a step.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Blame, Digest, Keys, Share};
+use super::{Blame, Certificate, Ciphertext, Digest, Keys, Share};
 use crate::{id::PartyId, path::Tag};
 
 /// What to compute. The result depends on the job and the keys, on nothing else.
@@ -20,6 +21,50 @@ pub enum Job {
         /// Shares of distinct parties, unchecked.
         shares: Vec<(PartyId, Share)>,
     },
+    /// This party's share of the group's signature.
+    SignatureShare {
+        /// The domain.
+        tag: Tag,
+        /// What is signed.
+        digest: Digest,
+    },
+    /// The group's signature.
+    SignatureCombine {
+        /// The domain.
+        tag: Tag,
+        /// What is signed.
+        digest: Digest,
+        /// Shares of distinct parties, unchecked.
+        shares: Vec<(PartyId, Share)>,
+    },
+    /// Encrypts to the group. What is random about it follows from a signature of this party that it
+    /// shows to nobody, so that the same job done twice makes the same ciphertext.
+    Seal {
+        /// The domain of that signature, used for nothing else.
+        tag: Tag,
+        /// A number that the party uses once.
+        number: u64,
+        /// What the ciphertext is bound to.
+        label: Bytes,
+        /// What is encrypted.
+        plaintext: Bytes,
+    },
+    /// This party's share of a ciphertext, if that is valid under its label.
+    OpenShare {
+        /// What the ciphertext is bound to.
+        label: Bytes,
+        /// The ciphertext.
+        ciphertext: Ciphertext,
+    },
+    /// Decrypts.
+    OpenCombine {
+        /// What the ciphertext is bound to.
+        label: Bytes,
+        /// The ciphertext.
+        ciphertext: Ciphertext,
+        /// Shares of distinct parties, unchecked.
+        shares: Vec<(PartyId, Share)>,
+    },
 }
 
 /// What came out.
@@ -29,6 +74,14 @@ pub enum Answer {
     Share(Share),
     /// The value of a coin, or whom to blame.
     Coin(Result<Digest, Blame>),
+    /// The group's signature, or whom to blame.
+    Signature(Result<Certificate, Blame>),
+    /// What was encrypted.
+    Sealed(Ciphertext),
+    /// A share of a ciphertext; `None` if it is invalid.
+    Opening(Option<Share>),
+    /// What was decrypted, or whom to blame.
+    Opened(Result<Bytes, Blame>),
 }
 
 impl Job {
@@ -37,6 +90,29 @@ impl Job {
         match self {
             Self::CoinShare { tag } => Answer::Share(keys.coin.share(tag)),
             Self::CoinCombine { tag, shares } => Answer::Coin(keys.coin.combine(tag, shares)),
+            Self::SignatureShare { tag, digest } => {
+                Answer::Share(keys.signature.share(tag, digest))
+            }
+            Self::SignatureCombine { tag, digest, shares } => {
+                Answer::Signature(keys.signature.combine(tag, digest, shares))
+            }
+            Self::Seal { tag, number, label, plaintext } => {
+                let seed = seed(keys, tag, *number, label, plaintext);
+                Answer::Sealed(keys.cipher.encrypt(label, plaintext, seed.as_bytes()))
+            }
+            Self::OpenShare { label, ciphertext } => {
+                Answer::Opening(keys.cipher.share(label, ciphertext))
+            }
+            Self::OpenCombine { label, ciphertext, shares } => {
+                Answer::Opened(keys.cipher.combine(label, ciphertext, shares))
+            }
         }
     }
+}
+
+/// Bits that nobody else can know: a signature that its maker keeps to itself, over all that it is for.
+fn seed(keys: &Keys, tag: &Tag, number: u64, label: &[u8], plaintext: &[u8]) -> Digest {
+    let parts: [&[u8]; 3] = [&number.to_le_bytes(), label, plaintext];
+    let signature = keys.identity.sign(tag, &Digest::of_parts("sealed plaintext", &parts));
+    Digest::of("seal seed", &signature.0)
 }

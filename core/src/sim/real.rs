@@ -6,7 +6,11 @@
 
 use crate::{
     config::Config,
-    crypto::{Keys, deal::Deal, threshold::rsa::SafePrimes},
+    crypto::{
+        Keys,
+        deal::{Deal, PublicKeys},
+        threshold::rsa::SafePrimes,
+    },
     seat::{Group, Owner},
     thresholds::Thresholds,
 };
@@ -46,6 +50,11 @@ impl Dealt {
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         Self(Deal::with_primes(&config, &secret, &primes()))
+    }
+
+    /// The public keys of the group.
+    pub fn public(&self) -> &PublicKeys {
+        self.0.public()
     }
 
     /// What an owner holds.

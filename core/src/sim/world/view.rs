@@ -4,6 +4,7 @@ use std::{any::Any, collections::BTreeMap};
 
 use super::World;
 use crate::{
+    crypto::Keys,
     fault::Accusation,
     id::{GroupId, PartyId, Peer},
     protocol::Protocol,
@@ -68,6 +69,15 @@ impl World {
     /// All owners of trees that are not corrupted, clients included.
     pub fn correct(&self) -> Vec<Owner> {
         self.homes.keys().copied().filter(|owner| !self.is_corrupted(*owner)).collect()
+    }
+
+    /// What a member holds.
+    pub fn keys(&self, owner: Owner) -> Keys {
+        let group = match owner {
+            Owner::Party(group, _) => self.directory.group(group),
+            Owner::Client(_) => None,
+        };
+        (self.keys)(owner, group, &self.directory)
     }
 
     /// Whether the adversary holds this owner.
