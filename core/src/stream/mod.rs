@@ -6,6 +6,7 @@
 //! | [`consistent`] | nobody delivers others, but some may deliver none | one consistent broadcast a batch |
 //! | [`atomic`] | everybody delivers the same payloads in the same order | one multivalued agreement a round |
 //! | [`closing`] | the same, and the end is at the same slot for all | an atomic stream |
+//! | [`secure`] | the same, and nobody reads a payload before its place is fixed | an atomic stream, the cipher |
 
 pub mod atomic;
 pub mod batch;
@@ -13,3 +14,4 @@ pub mod closing;
 pub mod consistent;
 pub mod fifo;
 pub mod reliable;
+pub mod secure;

@@ -1,0 +1,104 @@
+//! What is ordered, what is said about it, and to what a ciphertext is bound.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    crypto::{Ciphertext, Digest, Keys, Share},
+    fault::Fault,
+    id::{ClientId, PartyId, Slot},
+    path::InstanceId,
+    stream::batch::{BadBatch, Batch},
+    wire::{self, limits},
+};
+
+/// The most bytes that are encrypted at once: what fits into a payload of the engine, beside the head
+/// of the ciphertext and the name of its author.
+pub(super) const PLAIN_MAX: usize = limits::PAYLOAD_MAX - 512;
+
+/// In whose name a ciphertext was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Author {
+    /// A member of the group.
+    Member(PartyId),
+    /// An outsider.
+    Client(ClientId),
+}
+
+/// A payload of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Envelope {
+    pub(super) author: Author,
+    pub(super) ciphertext: Ciphertext,
+}
+
+/// What the parties say to each other about ciphertexts that are ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// "This ciphertext was ordered in this slot; this is my share of it."
+    Share {
+        /// The slot.
+        slot: Slot,
+        /// The digest of what is in the slot.
+        name: Digest,
+        /// The share.
+        share: Share,
+    },
+    /// "I may lack shares of yours from this slot on."
+    Recall {
+        /// The slot that this party wants to open next.
+        from: Slot,
+        /// Whether frames were lost, so that questions of this party may be among them.
+        lossy: bool,
+    },
+    /// "You have been told what I keep."
+    Told {
+        /// Below this slot nothing is kept.
+        oldest: Slot,
+        /// From this slot on nothing was released.
+        top: Slot,
+    },
+}
+
+impl Message {
+    /// What can be said without knowing the state.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        match self {
+            Self::Share { share, .. } if share.0.len() > limits::SHARE_BYTES_MAX => {
+                Err(Fault::Improper("share too large".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a ciphertext of this author for this stream is bound to.
+pub(super) fn label(stream: &InstanceId, author: Author) -> Bytes {
+    let mut label = stream.tag("label").as_bytes().to_vec();
+    wire::encode_onto(&author, &mut label);
+    label.into()
+}
+
+/// How many bytes are encrypted for so many payloads of so many bytes, at the most.
+pub(super) const fn room(payloads: usize, bytes: usize) -> usize {
+    bytes + 5 * payloads + 64
+}
+
+/// Encrypts payloads of an outsider to the group of these keys: nobody reads them before the `stream`
+/// has ordered them, and under another name they are refused. `seed` must be fresh and secret. Any
+/// member takes the result as [`Input::Forward`](super::Input::Forward).
+pub fn encrypt(
+    keys: &Keys,
+    stream: &InstanceId,
+    client: ClientId,
+    batch: &Batch,
+    seed: &[u8; 32],
+) -> Result<Ciphertext, BadBatch> {
+    batch.check()?;
+    let (payloads, bytes) = (batch.len(), batch.size());
+    if batch.is_empty() || room(payloads, bytes) > PLAIN_MAX {
+        return Err(BadBatch::TooLarge { payloads, bytes });
+    }
+    let label = label(stream, Author::Client(client));
+    Ok(keys.cipher.encrypt(&label, &wire::encode(batch), seed))
+}
