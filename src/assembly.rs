@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use maftia_actors::{
     link::{Guests, guests, memory::Hub},
     node::{Durability, Frozen, Network, Node, NodeError, Plan},
@@ -14,6 +15,7 @@ use maftia_actors::{
     pool::Pool,
 };
 use maftia_core::{
+    agreement::Predicate,
     config::{self, Config, GroupConfig, ServiceConfig},
     crypto::{
         Digest,
@@ -24,7 +26,9 @@ use maftia_core::{
     protocol::{Kind, Protocol},
     replica::{self, Replica, Session, session},
     seat::{Directory, Owner, Seat},
-    stream::atomic::Atomic,
+    stream::{
+        atomic::Atomic, closing::Closing, consistent::ConsistentStream, reliable::ReliableStream,
+    },
     wire,
 };
 use maftia_tss::{
@@ -35,7 +39,10 @@ use maftia_tss::{
     transaction::Key,
 };
 
-use crate::member::Member;
+use crate::{
+    cs::{self, services::Services},
+    member::Member,
+};
 
 /// A replicated transaction manager.
 pub type Manager = Replica<TransactionManager, Atomic>;
@@ -47,6 +54,19 @@ pub type Accounts = Replica<ResourceManager<Account>, Atomic>;
 /// a thread's turn of its own. Everything below lives in its parent's actor.
 pub const DETACHED: [Kind; 4] =
     [Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
+
+/// The same for members that communicate.
+const DETACHED_SERVICES: [Kind; 6] = [
+    ReliableStream::KIND,
+    ConsistentStream::KIND,
+    Closing::<Atomic>::KIND,
+    Atomic::KIND,
+    Kind("multivalued"),
+    Kind("validated"),
+];
+
+/// The name of the root of a member that communicates.
+const SERVICES: &str = "services";
 
 /// How the parties of one process reach others.
 #[derive(Clone, Debug)]
@@ -142,6 +162,37 @@ impl Assembly {
             frozen: Frozen::Fence,
         })
         .await
+    }
+
+    /// Starts the party of this key ring as a member that communicates, whatever its group's service.
+    pub(crate) async fn services<Q: Predicate<Proof = Bytes>>(
+        &self,
+        ring: &Keyring,
+        durability: Durability,
+        outputs: Box<dyn Fn(cs::services::Output) + Send>,
+    ) -> Result<(Node<Services<Q>>, PartyId, u16), NodeError> {
+        let Owner::Party(group, party) = ring.owner() else { return Err(NodeError::Thread) };
+        let group = self.config.group(group).ok_or(NodeError::Thread)?;
+        let n = group.thresholds.n();
+        let members = PartyId::all(n).map(|at| Owner::Party(group.id, at));
+        let mut seat = self.seat(ring, group);
+        seat.id = InstanceId::root(group.id, group.epoch, SERVICES);
+        let plan = Plan {
+            seat,
+            spec: (),
+            network_id: self.network_id(),
+            known: Arc::new(members.collect()),
+            key: None,
+            guests: None,
+            durability,
+            network: self.network(group.address(party), Some(group.id)),
+            pool: self.pool.clone(),
+            placement: Placement::detached(DETACHED_SERVICES),
+            outputs,
+            control: Box::new(|_, _, _| {}),
+            frozen: Frozen::Fence,
+        };
+        Ok((Node::start(plan).await?, party, n))
     }
 
     /// What all who talk to each other must have in common: the keys, and what services begin with.

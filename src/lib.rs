@@ -7,7 +7,8 @@
 //! 2. [`client`]: sessions with all groups; an answer counts when `f + 1` replicas give it
 //! 3. [`transaction`]: what a client does inside one transaction
 //! 4. [`assembly`], [`member`]: from a configuration and keys to running parties
-//! 5. [`control`], [`evidence`], [`faults`]: what a node tells of itself, what is held against whom,
+//! 5. [`cs`]: broadcasts, agreements and streams, which an application opens by name
+//! 6. [`control`], [`evidence`], [`faults`]: what a node tells of itself, what is held against whom,
 //!    and how a laboratory makes it lie
 //!
 //! ```no_run
@@ -34,6 +35,7 @@ pub mod assembly;
 pub mod client;
 pub mod cluster;
 pub mod control;
+pub mod cs;
 pub mod evidence;
 pub mod faults;
 pub mod member;

@@ -214,6 +214,22 @@ fn protocol_modules_open_with_the_five_headings() {
 }
 
 #[test]
+fn examples_are_short_and_run() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let ci = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let examples: Vec<_> =
+        sources().into_iter().filter(|source| source.is_in("examples/")).collect();
+    assert!(examples.len() > 8, "the walk finds the examples");
+    for example in examples {
+        let name = example.path.trim_start_matches("examples/").trim_end_matches(".rs");
+        assert!(example.text.lines().count() < 40, "{name} does not fit a screen");
+        let tested = format!("name = \"{name}\"\ntest = true\nharness = false\n");
+        let run = ci.contains(&format!("--example {name}"));
+        assert!(run || manifest.contains(&tested), "nobody runs {name}");
+    }
+}
+
+#[test]
 fn nothing_is_left_unfinished() {
     let words = ["todo!(", "unimplemented!(", "FIXME", "XXX"];
     forbid(&words, |_| false, "finish it, or say so in the issue");

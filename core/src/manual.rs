@@ -6,5 +6,7 @@ pub mod composition {}
 pub mod recovery {}
 #[doc = include_str!("../manual/entry.md")]
 pub mod entry {}
+#[doc = include_str!("../manual/services.md")]
+pub mod services {}
 #[doc = include_str!("../manual/deviations.md")]
 pub mod deviations {}

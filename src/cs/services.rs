@@ -1,0 +1,389 @@
+//! The root of a member that communicates: it opens an instance of any class by name.
+//!
+//! An instance is the child `named.N`, where `N` is a digest of its class, its name, and how often the
+//! name was used before; so all members that open a name together mean the same instance, whatever else
+//! each of them opens in between.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use maftia_core::{
+    agreement::{
+        Predicate,
+        binary::{self, Binary},
+        multivalued::{self, Multivalued},
+        validated::{self, Validated},
+    },
+    broadcast::{
+        consistent::{self, Consistent},
+        reliable::{self, Reliable},
+    },
+    children::Children,
+    crypto::Digest,
+    effects::Effects,
+    id::Slot,
+    path::{Role, Segment},
+    protocol::{Early, Event, Kind, Never, Protocol},
+    seat::Seat,
+    stream::{
+        atomic::{self, Atomic},
+        closing::{self, Closing},
+        consistent::ConsistentStream,
+        fifo,
+        reliable::ReliableStream,
+    },
+    wire,
+};
+use serde::{Deserialize, Serialize};
+
+/// How many instances that their users let go of go on, for the sake of members that are behind. The
+/// oldest end first.
+pub const RELEASED_KEPT: usize = 64;
+
+/// How many names may be opened in the life of a member, each of which is remembered for ever: some
+/// hundred megabytes.
+pub const NAMES_MAX: usize = 1 << 20;
+
+/// The longest name, in bytes.
+pub const NAME_MAX: usize = 256;
+
+/// How an instance is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub enum Spec<Q: Predicate<Proof = Bytes>> {
+    /// A reliable broadcast.
+    Reliable(reliable::Spec),
+    /// A consistent broadcast.
+    Consistent(consistent::Spec),
+    /// A binary agreement.
+    Binary(binary::Spec),
+    /// A validated agreement.
+    Validated(Q),
+    /// An array agreement.
+    Array(multivalued::Spec<Q>),
+    /// A reliable stream.
+    ReliableStream(fifo::Spec),
+    /// A consistent stream.
+    ConsistentStream(fifo::Spec),
+    /// An atomic stream.
+    Atomic(closing::Spec<atomic::Spec>),
+}
+
+/// What is asked of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Say {
+    /// Of a reliable broadcast.
+    Reliable(reliable::Input),
+    /// Of a consistent broadcast.
+    Consistent(consistent::Input),
+    /// Of a binary agreement.
+    Binary(binary::Input),
+    /// Of a validated agreement.
+    Validated(validated::Input<Bytes>),
+    /// Of an array agreement.
+    Array(multivalued::Input),
+    /// Of a reliable stream.
+    ReliableStream(fifo::Input),
+    /// Of a consistent stream.
+    ConsistentStream(fifo::Input),
+    /// Of an atomic stream.
+    Atomic(closing::Input),
+}
+
+/// What an instance tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Told {
+    /// A reliable broadcast.
+    Reliable(reliable::Output),
+    /// A consistent broadcast.
+    Consistent(consistent::Output),
+    /// A binary agreement.
+    Binary(binary::Output),
+    /// A validated agreement.
+    Validated(validated::Output<Bytes>),
+    /// An array agreement.
+    Array(multivalued::Output),
+    /// A reliable stream.
+    ReliableStream(fifo::Output),
+    /// A consistent stream.
+    ConsistentStream(fifo::Output),
+    /// An atomic stream.
+    Atomic(closing::Output),
+    /// What was proposed does not satisfy the predicate, so it was not.
+    Improper,
+}
+
+/// What the application asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub enum Input<Q: Predicate<Proof = Bytes>> {
+    /// Open an instance, or find one that is open.
+    Open {
+        /// A number that the answer bears.
+        ticket: u64,
+        /// The class.
+        class: Arc<str>,
+        /// The name.
+        name: Arc<str>,
+        /// How it is made, the same at every member.
+        spec: Spec<Q>,
+    },
+    /// Ask an open instance.
+    Ask {
+        /// Which one.
+        number: u64,
+        /// What.
+        say: Say,
+    },
+    /// Take so many more batches, or slots of an atomic stream, of this stream.
+    Take {
+        /// Which one.
+        number: u64,
+        /// How many.
+        more: u64,
+    },
+    /// Nobody here uses this instance any more.
+    Release {
+        /// Which one.
+        number: u64,
+    },
+}
+
+/// What the application is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// To [`Input::Open`]: the number of the instance, if it could be opened.
+    Opened {
+        /// The number of the question.
+        ticket: u64,
+        /// The number of the instance.
+        number: Result<u64, Refused>,
+    },
+    /// An instance tells something.
+    Told {
+        /// Which one.
+        number: u64,
+        /// What.
+        told: Told,
+    },
+}
+
+/// Why an instance cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refused {
+    /// It is open, and was made otherwise.
+    #[error("it is open on other terms")]
+    OtherTerms,
+    /// [`NAMES_MAX`] names are in use, or this one is longer than [`NAME_MAX`].
+    #[error("there is no room for the name")]
+    NoRoom,
+    /// Another open instance has the same number, as one pair of 2^64 does.
+    #[error("its number is taken by another name")]
+    Taken,
+}
+
+/// What is asked of an instance, and how it is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Ask<Q: Predicate<Proof = Bytes>> {
+    number: u64,
+    spec: Spec<Q>,
+    say: Option<Say>,
+}
+
+/// What an instance says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heard {
+    number: u64,
+    told: Told,
+}
+
+/// The root of a member that communicates. `Q` says what its agreements may decide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Services<Q: Predicate<Proof = Bytes>> {
+    /// How often each name of each class was opened, and the number of its last use.
+    names: BTreeMap<(Arc<str>, Arc<str>), (u32, u64)>,
+    open: BTreeMap<u64, Instance<Q>>,
+    /// Those that nobody uses any more, the oldest first.
+    released: VecDeque<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+struct Instance<Q: Predicate<Proof = Bytes>> {
+    spec: Spec<Q>,
+    /// How much of a stream the user takes.
+    credit: u64,
+    /// What it said, if it says one thing only: a user that comes back finds it.
+    said: Option<Told>,
+    released: bool,
+}
+
+impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
+    const KIND: Kind = Kind("services");
+    type Spec = ();
+    type Input = Input<Q>;
+    type Output = Output;
+    type Message = Never;
+    type Timer = Never;
+    type Ask = Ask<Q>;
+    type Heard = Heard;
+
+    fn new(_: &Seat, (): ()) -> Self {
+        Self { names: BTreeMap::new(), open: BTreeMap::new(), released: VecDeque::new() }
+    }
+
+    fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
+        match event {
+            Event::Input(Input::Open { ticket, class, name, spec }) => {
+                let opened = self.open(class, name, spec, fx);
+                fx.output(Output::Opened { ticket, number: opened });
+                opened.into_iter().for_each(|number| self.remind(number, fx));
+            }
+            Event::Input(Input::Ask { number, say }) => self.ask(number, say, fx),
+            Event::Input(Input::Take { number, more }) => self.take(number, more, fx),
+            Event::Input(Input::Release { number }) => self.release(number, fx),
+            Event::Heard(Heard { number, told }) => self.on_told(number, told, fx),
+            Event::Message { message, .. } => match message {},
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
+            Event::Timer(never) => match never {},
+        }
+    }
+
+    fn route<C: Children<Self>>(ask: Ask<Q>, children: &mut C) {
+        /// Asks the child of this class; what does not fit its class was never said.
+        macro_rules! classes {
+            ($($class:ident: $protocol:ty),+) => {
+                match ask.spec {$(
+                    Spec::$class(spec) => {
+                        let said = match ask.say {
+                            Some(Say::$class(input)) => Some(input),
+                            _ => None,
+                        };
+                        children.ask::<$protocol>(Role::Named.at(ask.number), spec, said, |at, output| {
+                            Heard { number: at.number, told: Told::$class(output) }
+                        });
+                    }
+                )+}
+            };
+        }
+        classes!(
+            Reliable: Reliable, Consistent: Consistent, Binary: Binary, Validated: Validated<Q>,
+            Array: Multivalued<Q>, ReliableStream: ReliableStream,
+            ConsistentStream: ConsistentStream, Atomic: Closing<Atomic>
+        );
+    }
+
+    fn early(&self, _: &Seat, child: Segment) -> Early {
+        if child.role == Role::Named { Early::Wait } else { Early::Never }
+    }
+}
+
+/// The number of one use of a name.
+fn number_of(class: &str, name: &str, usage: u32) -> u64 {
+    let digest = Digest::of("named instance", &wire::encode(&(class, name, usage)));
+    let bytes = digest.as_bytes().first_chunk().expect("a digest has 32 bytes");
+    u64::from_le_bytes(*bytes)
+}
+
+impl<Q: Predicate<Proof = Bytes>> Services<Q> {
+    fn open(
+        &mut self,
+        class: Arc<str>,
+        name: Arc<str>,
+        spec: Spec<Q>,
+        fx: &mut Effects<'_, Self>,
+    ) -> Result<u64, Refused> {
+        let known = self.names.get(&(Arc::clone(&class), Arc::clone(&name))).copied();
+        if let Some((_, number)) = known
+            && let Some(instance) = self.open.get(&number).filter(|instance| !instance.released)
+        {
+            return if instance.spec == spec { Ok(number) } else { Err(Refused::OtherTerms) };
+        }
+        if name.len() > NAME_MAX || (known.is_none() && self.names.len() >= NAMES_MAX) {
+            return Err(Refused::NoRoom);
+        }
+        let usage = known.map_or(0, |(usage, _)| usage.saturating_add(1));
+        let number = number_of(&class, &name, usage);
+        if self.open.contains_key(&number) {
+            return Err(Refused::Taken);
+        }
+        self.names.insert((class, name), (usage, number));
+        fx.ask(Ask { number, spec: spec.clone(), say: None });
+        self.open.insert(number, Instance { spec, credit: 0, said: None, released: false });
+        Ok(number)
+    }
+
+    /// A user that finds an instance open hears what it said.
+    fn remind(&self, number: u64, fx: &mut Effects<'_, Self>) {
+        if let Some(told) = self.open.get(&number).and_then(|instance| instance.said.clone()) {
+            fx.output(Output::Told { number, told });
+        }
+    }
+
+    fn ask(&mut self, number: u64, say: Say, fx: &mut Effects<'_, Self>) {
+        let Some(instance) = self.open.get(&number) else { return };
+        let seat = fx.seat().child(Role::Named.at(number));
+        let proper = match (&instance.spec, &say) {
+            (Spec::Validated(rule), Say::Validated(validated::Input::Propose(Some(proof)))) => {
+                rule.judge(&seat, proof)
+            }
+            (Spec::Array(spec), Say::Array(multivalued::Input::Propose(value))) => {
+                value.len() <= spec.limit && spec.predicate.judge(&seat, value)
+            }
+            _ => true,
+        };
+        if proper {
+            fx.ask(Ask { number, spec: instance.spec.clone(), say: Some(say) });
+        } else {
+            fx.output(Output::Told { number, told: Told::Improper });
+        }
+    }
+
+    fn take(&mut self, number: u64, more: u64, fx: &mut Effects<'_, Self>) {
+        let Some(instance) = self.open.get_mut(&number) else { return };
+        instance.credit = instance.credit.saturating_add(more);
+        let up_to = instance.credit;
+        let say = match instance.spec {
+            Spec::ReliableStream(_) => Say::ReliableStream(fifo::Input::Pull { up_to }),
+            Spec::ConsistentStream(_) => Say::ConsistentStream(fifo::Input::Pull { up_to }),
+            Spec::Atomic(_) => Say::Atomic(closing::Input::Pull { up_to: Slot::new(up_to) }),
+            _ => return,
+        };
+        fx.ask(Ask { number, spec: instance.spec.clone(), say: Some(say) });
+    }
+
+    fn release(&mut self, number: u64, fx: &mut Effects<'_, Self>) {
+        let Some(instance) = self.open.get_mut(&number).filter(|instance| !instance.released)
+        else {
+            return;
+        };
+        instance.released = true;
+        self.released.push_back(number);
+        if self.released.len() > RELEASED_KEPT
+            && let Some(oldest) = self.released.pop_front()
+        {
+            self.open.remove(&oldest);
+            fx.retire(Role::Named.at(oldest));
+        }
+    }
+
+    fn on_told(&mut self, number: u64, told: Told, fx: &mut Effects<'_, Self>) {
+        let Some(instance) = self.open.get_mut(&number) else { return };
+        // Its user holds all that a proposal names, since it names nothing.
+        if let Told::Array(multivalued::Output::Offered { from, .. }) = told {
+            let say = Some(Say::Array(multivalued::Input::Approve(from)));
+            return fx.ask(Ask { number, spec: instance.spec.clone(), say });
+        }
+        if !matches!(told, Told::ReliableStream(_) | Told::ConsistentStream(_) | Told::Atomic(_)) {
+            instance.said = Some(told.clone());
+        }
+        if !instance.released {
+            fx.output(Output::Told { number, told });
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Streams as an application sees them: many payloads of everybody, in order.
+
+use std::{collections::VecDeque, marker::PhantomData};
+
+use bytes::Bytes;
+use maftia_actors::node::Stopped;
+use maftia_core::{
+    agreement::Predicate,
+    id::{PartyId, Slot},
+    stream::{
+        atomic,
+        batch::Batch,
+        closing,
+        fifo::{self, lane::item_bytes_max},
+    },
+    wire::{self, DecodeError, limits::PAYLOAD_MAX},
+};
+
+use super::{
+    Class, Payload, Port, Terms,
+    services::{Say, Spec, Told},
+};
+
+/// Everybody gets the same payloads of each sender in its order. No order between senders.
+pub type ReliableStream<T> = Stream<Reliable, T>;
+
+/// Nobody gets other payloads of a sender than others do, but of a sender that lies some may get none.
+pub type ConsistentStream<T> = Stream<Consistent, T>;
+
+/// Everybody gets the same payloads in the same order, and the end at the same place.
+pub type AtomicStream<T> = Stream<Atomic, T>;
+
+/// How many batches, or slots of an atomic stream, may wait for the application in its inbox.
+const CREDIT: u64 = 64;
+
+/// How many payloads of the application, and how many bytes of them, may be out at a time: a part of what
+/// the streams let wait, so that they never refuse one.
+const OUT_MAX: (usize, usize) = (1_024, 2 << 20);
+
+/// One payload, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery<T> {
+    /// Who sent it.
+    pub from: PartyId,
+    /// Where it stands: its slot, or the place of its batch among those of its sender.
+    pub at: u64,
+    /// The payload.
+    pub payload: T,
+}
+
+/// Why a stream goes wrong. Only the last two end it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The payload is too large: it was not sent.
+    #[error("{len} bytes are more than the {max} that a payload may have")]
+    TooLarge {
+        /// Its size, in bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// All got what a member sent, and it is nothing of the expected type.
+    #[error("what {from} sent at {at} cannot be decoded: {error}")]
+    Malformed {
+        /// Who.
+        from: PartyId,
+        /// Where it stands.
+        at: u64,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// This member or its application was too slow, and has lost what stands in between.
+    #[error("lost what stands from {first} to {to}: this member was too slow")]
+    Lagged {
+        /// Whose payloads; `None`: everybody's.
+        from: Option<PartyId>,
+        /// The first place that is lost.
+        first: u64,
+        /// The first place that may come again.
+        to: u64,
+    },
+    /// The others are so far ahead that only a state of theirs could help. Raw streams have none.
+    #[error("the others are too far ahead")]
+    Behind,
+    /// The stream takes nothing any more: this member or enough others have closed it.
+    #[error("the stream is closed")]
+    Closed,
+    /// The own member has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// What a stream of any kind tells.
+#[derive(Debug)]
+pub enum Event {
+    /// A batch, and the place of its first payload; further ones stand behind it in an atomic stream.
+    Deliver(PartyId, u64, Batch),
+    /// Something is lost.
+    Lagged(Option<PartyId>, u64, u64),
+    /// So many own payloads are out of the stream's hands.
+    Settled(u64),
+    /// So many were not taken.
+    Refused(u64),
+    /// Only a state of others helps.
+    Behind,
+    /// The end.
+    Closed,
+}
+
+/// A kind of stream.
+pub trait Kind: Send + 'static {
+    /// What the class is called.
+    const NAME: &str;
+    /// Whether each payload has a place of its own.
+    const SLOTS: bool;
+    /// The largest payload in a group of `n`, in bytes.
+    fn limit(n: u16) -> usize;
+    /// How it is made.
+    fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q>;
+    /// What has it send this.
+    fn submit(batch: Batch) -> Say;
+    /// What asks it to end.
+    fn close() -> Say;
+    /// What it tells, if that concerns its user.
+    fn event(told: Told) -> Option<Event>;
+}
+
+/// Of [`ReliableStream`].
+#[derive(Debug)]
+pub enum Reliable {}
+
+/// Of [`ConsistentStream`].
+#[derive(Debug)]
+pub enum Consistent {}
+
+/// Of [`AtomicStream`].
+#[derive(Debug)]
+pub enum Atomic {}
+
+/// The two streams that order by sender.
+macro_rules! by_sender {
+    ($kind:ident, $class:ident, $name:literal) => {
+        impl Kind for $kind {
+            const NAME: &str = $name;
+            const SLOTS: bool = false;
+
+            fn limit(n: u16) -> usize {
+                item_bytes_max(n) - BORDERS
+            }
+
+            fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
+                Spec::$class(fifo::Spec::default())
+            }
+
+            fn submit(batch: Batch) -> Say {
+                Say::$class(fifo::Input::Submit { batch })
+            }
+
+            fn close() -> Say {
+                Say::$class(fifo::Input::Close)
+            }
+
+            fn event(told: Told) -> Option<Event> {
+                match told {
+                    Told::$class(output) => of_fifo(output),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// What an item of a lane holds beside a payload at most, in bytes.
+const BORDERS: usize = 32;
+
+by_sender!(Reliable, ReliableStream, "reliable stream");
+by_sender!(Consistent, ConsistentStream, "consistent stream");
+
+fn of_fifo(output: fifo::Output) -> Option<Event> {
+    Some(match output {
+        fifo::Output::Deliver { from, number, batch } => Event::Deliver(from, number, batch),
+        fifo::Output::Lagged { from, first, to } => Event::Lagged(Some(from), first, to),
+        fifo::Output::Refused { payloads } => Event::Refused(payloads),
+        fifo::Output::Settled { own } => Event::Settled(own),
+        fifo::Output::Closed => Event::Closed,
+        fifo::Output::Ended { .. } => return None,
+    })
+}
+
+impl Kind for Atomic {
+    const NAME: &str = "atomic stream";
+    const SLOTS: bool = true;
+
+    fn limit(_: u16) -> usize {
+        PAYLOAD_MAX - 1
+    }
+
+    fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
+        let engine = atomic::Spec::default();
+        Spec::Atomic(closing::Spec { engine, lag_max: engine.lag_max })
+    }
+
+    fn submit(batch: Batch) -> Say {
+        Say::Atomic(closing::Input::Submit { batch })
+    }
+
+    fn close() -> Say {
+        Say::Atomic(closing::Input::Close)
+    }
+
+    fn event(told: Told) -> Option<Event> {
+        let Told::Atomic(output) = told else { return None };
+        Some(match output {
+            closing::Output::Stream(atomic::Output::Deliver { first, from, batch }) => {
+                Event::Deliver(from, first.number(), batch)
+            }
+            closing::Output::Stream(atomic::Output::Lagged { from, to }) => {
+                Event::Lagged(None, from.number(), to.number())
+            }
+            closing::Output::Stream(atomic::Output::Refused { payloads }) => {
+                Event::Refused(payloads)
+            }
+            closing::Output::Stream(atomic::Output::Ordered { own }) => Event::Settled(own),
+            closing::Output::Stream(atomic::Output::Behind) => Event::Behind,
+            closing::Output::Closed { .. } => Event::Closed,
+            // Nobody here resumes from a checkpoint, which alone makes a payload unsure.
+            closing::Output::Stream(
+                atomic::Output::RoundEnd { .. } | atomic::Output::Unsure { .. },
+            )
+            | closing::Output::Asked { .. } => return None,
+        })
+    }
+}
+
+/// One stream at one member.
+pub struct Stream<K, T> {
+    port: Port,
+    limit: usize,
+    /// What came while the application was sending.
+    ready: VecDeque<Event>,
+    /// The batch whose payloads are being handed out, and the place of the next.
+    open: Option<(PartyId, u64, VecDeque<Bytes>)>,
+    /// Up to which slot an atomic stream was taken, and how much of any was since credit was given.
+    reached: Option<u64>,
+    taken: u64,
+    begun: bool,
+    /// The sizes of own payloads that are out, and how many were before them.
+    out: VecDeque<usize>,
+    settled: u64,
+    refuses: bool,
+    over: bool,
+    marker: PhantomData<fn() -> (K, T)>,
+}
+
+impl<Q: Predicate<Proof = Bytes>, K: Kind, T: Payload> Class<Q> for Stream<K, T> {
+    type Terms = ();
+    const NAME: &str = K::NAME;
+
+    fn spec((): &()) -> Spec<Q> {
+        K::spec()
+    }
+
+    fn over(port: Port, at: Terms<()>) -> Self {
+        Self {
+            port,
+            limit: K::limit(at.n),
+            ready: VecDeque::new(),
+            open: None,
+            reached: None,
+            taken: 0,
+            begun: false,
+            out: VecDeque::new(),
+            settled: 0,
+            refuses: false,
+            over: false,
+            marker: PhantomData,
+        }
+    }
+}
+
+impl<K: Kind, T: Payload> Stream<K, T> {
+    /// Sends a payload to all. Waits while too many of this member's are under way; what was taken is
+    /// delivered by all, unless the stream is closed before.
+    pub async fn send(&mut self, payload: &T) -> Result<(), StreamError> {
+        let payload = wire::encode(payload);
+        if payload.len() > self.limit {
+            return Err(StreamError::TooLarge { len: payload.len(), max: self.limit });
+        }
+        while self.is_full() && !self.refuses && !self.over {
+            let told = self.port.next().await?;
+            self.sort(told);
+        }
+        while let Some(told) = self.port.try_next() {
+            self.sort(told);
+        }
+        if self.refuses || self.over {
+            return Err(StreamError::Closed);
+        }
+        self.out.push_back(payload.len());
+        Ok(self.port.ask(K::submit(Batch::of([payload]))).await?)
+    }
+
+    /// The largest payload that it carries, in bytes.
+    pub fn payload_max(&self) -> usize {
+        self.limit
+    }
+
+    /// Asks that the stream end. It does when `f + 1` members ask; this one sends no more.
+    pub async fn close(&mut self) -> Result<(), StreamError> {
+        self.refuses = true;
+        Ok(self.port.ask(K::close()).await?)
+    }
+
+    /// What comes next; `None` when the stream has ended. Errors other than [`StreamError::Stopped`]
+    /// leave it open.
+    pub async fn next(&mut self) -> Option<Result<Delivery<T>, StreamError>> {
+        loop {
+            if let Some(delivery) = self.hand_out() {
+                return Some(delivery);
+            }
+            if self.over {
+                return None;
+            }
+            match self.event().await {
+                Ok(Event::Deliver(from, at, batch)) => {
+                    self.count(at, batch.len() as u64);
+                    self.open = Some((from, at, batch.iter().collect()));
+                }
+                Ok(Event::Lagged(from, first, to)) => {
+                    if K::SLOTS {
+                        self.count(first, to - first);
+                    }
+                    return Some(Err(StreamError::Lagged { from, first, to }));
+                }
+                Ok(Event::Behind) => return Some(Err(StreamError::Behind)),
+                Ok(Event::Closed) => self.over = true,
+                Ok(Event::Settled(_) | Event::Refused(_)) => {}
+                Err(stopped) => {
+                    self.over = true;
+                    return Some(Err(stopped.into()));
+                }
+            }
+        }
+    }
+
+    /// The next payload of the batch that is open.
+    fn hand_out(&mut self) -> Option<Result<Delivery<T>, StreamError>> {
+        let (from, next, payloads) = self.open.as_mut()?;
+        let (from, at) = (*from, *next);
+        let Some(payload) = payloads.pop_front() else {
+            self.open = None;
+            return None;
+        };
+        *next += u64::from(K::SLOTS);
+        Some(match wire::decode(&payload) {
+            Ok(payload) => Ok(Delivery { from, at, payload }),
+            Err(error) => Err(StreamError::Malformed { from, at, error }),
+        })
+    }
+
+    /// What the stream tells next, having given it credit.
+    async fn event(&mut self) -> Result<Event, Stopped> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.port.take(CREDIT).await?;
+        }
+        if self.taken >= CREDIT / 2 {
+            self.port.take(std::mem::take(&mut self.taken)).await?;
+        }
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            let told = self.port.next().await?;
+            self.sort(told);
+        }
+    }
+
+    /// Keeps what is for the receiver, and notes what is for the sender.
+    fn sort(&mut self, told: Told) {
+        match K::event(told) {
+            Some(Event::Settled(own)) => {
+                while self.settled < own && self.out.pop_front().is_some() {
+                    self.settled += 1;
+                }
+            }
+            Some(Event::Refused(payloads)) => {
+                self.refuses = true;
+                let left = (self.out.len() as u64).saturating_sub(payloads);
+                self.out.truncate(left as usize);
+            }
+            Some(event) => self.ready.push_back(event),
+            None => {}
+        }
+    }
+
+    /// Notes what was taken: batches, or slots, of which some bear nothing for the application.
+    fn count(&mut self, at: u64, slots: u64) {
+        if K::SLOTS {
+            let end = Slot::new(at).plus(slots).number();
+            self.taken += end - self.reached.unwrap_or(at).min(end);
+            self.reached = Some(end);
+        } else {
+            self.taken += 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= OUT_MAX.0 || self.out.iter().sum::<usize>() > OUT_MAX.1
+    }
+}
