@@ -2,6 +2,7 @@
 //!
 //! The files are written into a hidden folder beside the wanted one, which is renamed when everything
 //! is on the disk. A folder that is there and not empty is never touched.
+//! Groups with RSA keys have a file `GROUP.pem` for ordinary verifiers.
 
 use std::{
     fs::{self, File},
@@ -101,6 +102,9 @@ fn fill(deal: &Deal, folder: &Path) -> io::Result<Vec<String>> {
         names.push(name);
     }
     keyring::write_new(&folder.join(keyring::PUBLIC), &deal.public().to_toml(), 0o644)?;
+    for (name, text) in deal.public().pem_files() {
+        keyring::write_new(&folder.join(name), &text, 0o644)?;
+    }
     File::open(folder)?.sync_all()?;
     Ok(names)
 }

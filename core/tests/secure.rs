@@ -64,7 +64,7 @@ fn slots(outputs: &[Output]) -> Slots {
     let mut all = Slots::new();
     for output in outputs {
         match output {
-            Output::Deliver { slot, author, batch } => {
+            Output::Deliver { slot, author, batch, .. } => {
                 assert_eq!(slot.number(), all.len() as u64, "slots have no gaps");
                 all.push(Some((*author, batch.clone())));
             }

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use maftia_core::{
     id::{GroupId, PartyId},
     seat::Owner,
+    sim::real,
 };
 
 use super::*;
@@ -73,4 +74,18 @@ fn failures_leave_nothing() {
     let error = deal(&config, &folder.path().join("keys")).unwrap_err().to_string();
     assert!(error.contains("cluster.toml") && error.contains("needs 7"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_rsa_keys_of_groups_are_files_for_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = Config::sample().replace("signatures = \"multisig\"", "signatures = \"rsa\"");
+    let deal = Deal::with_primes(&Config::parse(&text).unwrap(), &[3; 32], &real::primes());
+    let out = folder.path().join("keys");
+    write(&deal, &out).unwrap();
+    for group in ["tm", "left", "right"] {
+        let file = out.join(format!("{group}.pem"));
+        assert_eq!(mode(&file), 0o644);
+        assert!(fs::read_to_string(file).unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    }
 }

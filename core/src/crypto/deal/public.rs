@@ -135,6 +135,13 @@ impl PublicKeys {
         }
     }
 
+    /// The RSA keys of all groups that have one, as files: `left.pem` and what is in it.
+    pub fn pem_files(&self) -> Vec<(String, String)> {
+        let file =
+            |group: &GroupPublic| Some((format!("{}.pem", group.name), self.rsa_pem(group.id)?));
+        self.groups.iter().filter_map(file).collect()
+    }
+
     /// The key of every owner.
     pub fn identities(&self) -> BTreeMap<Owner, PublicKey> {
         let members = self.groups.iter().flat_map(|group| {

@@ -42,7 +42,7 @@ pub(super) struct Sealed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Entry {
     Sealed(Box<Sealed>),
-    Opened { author: Author, batch: Batch },
+    Opened { from: PartyId, author: Author, batch: Batch },
     Invalid { from: PartyId, count: u64 },
     Gap { to: Slot },
 }
@@ -154,7 +154,7 @@ impl Line {
             self.put(
                 slot,
                 match batch {
-                    Some(batch) => Entry::Opened { author, batch },
+                    Some(batch) => Entry::Opened { from, author, batch },
                     None => Entry::Invalid { from, count: 1 },
                 },
             );
@@ -195,7 +195,7 @@ impl Line {
         let entry = if ready { self.entries.remove(&slot)? } else { return None };
         self.weight -= entry.weight();
         Some(match entry {
-            Entry::Opened { author, batch } => Output::Deliver { slot, author, batch },
+            Entry::Opened { from, author, batch } => Output::Deliver { slot, from, author, batch },
             Entry::Invalid { from, count } => Output::Invalid { first: slot, count, from },
             Entry::Gap { to } => Output::Lagged { from: slot, to },
             Entry::Sealed(_) => unreachable!("it is not ready"),

@@ -44,7 +44,9 @@
 //!
 //! *Outsiders* hand a ciphertext to any members, `f + 1` of them to be sure. A member, or anybody who
 //! saw it, may have the same ciphertext ordered again: an identical duplicate under the same name, which
-//! says nothing new. Who needs each to count once numbers what is inside, as sessions do.
+//! says nothing new. Who needs each to count once numbers what is inside, as sessions do. Everybody can
+//! *make* a ciphertext under any outsider's name; that it comes from there is the word of the member that
+//! had it ordered, which checks its clients' links. Sign what is inside if that is not enough.
 //!
 //! *Lost shares.* A party keeps its last shares ([`Spec::shares_kept`]). Whoever lost frames, or was
 //! behind when they came, asks for them when it gets there. When `f + 1` say that they are gone, the
@@ -149,7 +151,10 @@ pub enum Output {
     Deliver {
         /// The slot.
         slot: Slot,
-        /// In whose name it was made.
+        /// Who had it ordered.
+        from: PartyId,
+        /// In whose name it was made: a member that had it ordered itself, or an outsider, for which
+        /// there is the word of `from` only.
         author: Author,
         /// The payloads; at least one.
         batch: Batch,

@@ -12,7 +12,7 @@ use crate::{
     stream::batch::Batch,
     wire::{
         self,
-        limits::{BATCH_BYTES_MAX, BATCH_PAYLOADS_MAX},
+        limits::{BATCH_BYTES_MAX, BATCH_PAYLOADS_MAX, PAYLOAD_MAX},
     },
 };
 
@@ -91,10 +91,10 @@ impl Own {
         Ok(())
     }
 
-    /// Takes an outsider's ciphertext, unless the queue is full.
+    /// Takes an outsider's ciphertext, unless the queue is full or no engine would take it.
     pub(super) fn forward(&mut self, envelope: &Envelope) -> bool {
         let item = Item::Sealed(wire::encode(envelope));
-        let room = self.weight + item.weight() <= WEIGHT_MAX;
+        let room = item.weight() <= PAYLOAD_MAX && self.weight + item.weight() <= WEIGHT_MAX;
         if room {
             self.weight += item.weight();
             self.waiting.push_back(item);
@@ -279,5 +279,7 @@ mod tests {
             Envelope { ciphertext: Ciphertext(vec![0; PLAIN_MAX].into()), ..envelope("") };
         assert!(!own.forward(&outsiders));
         assert!(own.forward(&envelope("small")));
+        let huge = Envelope { ciphertext: Ciphertext(vec![0; PAYLOAD_MAX].into()), ..envelope("") };
+        assert!(!Own::default().forward(&huge));
     }
 }

@@ -34,7 +34,7 @@ fn delivered(outputs: &[Output]) -> Vec<(Author, Bytes)> {
     let (mut all, mut next) = (Vec::new(), Slot::FIRST);
     for output in outputs {
         match output {
-            Output::Deliver { slot, author, batch } => {
+            Output::Deliver { slot, author, batch, .. } => {
                 assert_eq!(*slot, next, "slots have no gaps");
                 assert!(!batch.is_empty());
                 all.extend(batch.iter().map(|payload| (*author, payload)));
