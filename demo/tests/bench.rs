@@ -102,9 +102,9 @@ fn clients_are_answered_and_each_request_takes_effect_once() {
 }
 
 #[test]
-fn one_party_that_falls_silent_or_dies_is_no_hindrance() {
+fn one_party_that_is_silent_or_dead_or_lies_is_no_hindrance() {
     let folder = Folder::empty();
-    for fault in ["mute", "crash"] {
+    for fault in ["mute", "crash", "equivocate"] {
         let words = ["--rate", "100", "--durability", "memory", "--fault", fault, "--faulty", "3"];
         let found = figures(&folder, &words);
         check(&found);

@@ -6,6 +6,7 @@ use std::{
     ops::Range,
     path::PathBuf,
     rc::Rc,
+    sync::mpsc,
     time::Duration,
 };
 
@@ -25,7 +26,10 @@ use maftia_core::replica::{
     session::{Input, Output, Spec},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{
     clock,
@@ -43,6 +47,10 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How often it is looked whether all have come.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long it may take until all clients are connected: each has to prove its name to each replica,
+/// which takes one host's proofs at a pace.
+const CONNECTED: Duration = Duration::from_mins(1);
+
 /// Who asks.
 pub(crate) struct Crowd {
     /// The folder of the bench.
@@ -53,6 +61,15 @@ pub(crate) struct Crowd {
     pub(crate) size: usize,
     /// The way to the replicas.
     pub(crate) reach: Reach,
+    /// Told when all are connected.
+    pub(crate) ready: mpsc::Sender<()>,
+    /// Tells when to begin.
+    pub(crate) go: oneshot::Receiver<Schedule>,
+}
+
+/// When clients ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
     /// When the first requests are made.
     pub(crate) start: u64,
     /// What is measured; nothing is asked after its end.
@@ -105,39 +122,43 @@ struct Book {
 /// One client.
 struct Client {
     number: u16,
-    book: Rc<Book>,
+    size: usize,
+    book: OnceCell<Rc<Book>>,
     session: OnceCell<Address<Session>>,
     /// The request that is under way: its number, its moment, its body.
     asked: RefCell<(u64, u64, Bytes)>,
-    size: usize,
 }
 
 impl Crowd {
-    /// Asks from the start to the end of the span, and waits for the last answers.
+    /// Connects, asks on schedule, and waits for the last answers.
     pub(crate) fn run(self) -> Result<Answers, Stop> {
         maftia::run(self.live())
     }
 
     async fn live(self) -> Result<Answers, Stop> {
         allow_sockets();
-        let (pool, book) = (Pool::new(1), Rc::new(Book::new(self.span.clone(), self.slice)));
+        let pool = Pool::new(1);
         let (mut sessions, mut clients) = (Vec::new(), Vec::new());
         for number in 0..self.clients {
-            let asked = RefCell::new((0, 0, Bytes::new()));
-            let (book, session) = (Rc::clone(&book), OnceCell::new());
-            let client = Rc::new(Client { number, book, session, asked, size: self.size });
+            let (book, session, asked) = Default::default();
+            let client = Rc::new(Client { number, size: self.size, book, session, asked });
             let home = Home::of_client(&self.folder, number, self.reach.clone())?;
-            let started = open(&home, pool.clone(), Rc::clone(&client)).await?;
-            // It is set once, here.
-            let _ = client.session.set(started.root.clone());
-            sessions.push(started);
+            sessions.push(open(&home, pool.clone(), Rc::clone(&client)).await?);
             clients.push(client);
         }
-        sleep(clock::until(self.start)).await;
-        for client in &clients {
-            client.ask();
+        connected(&sessions).await?;
+        // The bench may have given up; then there is no schedule either.
+        let _ = self.ready.send(());
+        let Ok(schedule) = self.go.await else { return Ok(Answers::default()) };
+        let book = Rc::new(Book::new(schedule.span.clone(), schedule.slice));
+        for (client, started) in clients.iter().zip(&sessions) {
+            // Both are set once, here.
+            let _ = client.book.set(Rc::clone(&book));
+            let _ = client.session.set(started.root.clone());
         }
-        sleep(clock::until(self.span.end)).await;
+        sleep(clock::until(schedule.start)).await;
+        clients.iter().for_each(|client| client.ask());
+        sleep(clock::until(schedule.span.end)).await;
         let quiet = async {
             while book.waiting.get() > 0 {
                 sleep(LOOK).await;
@@ -148,6 +169,25 @@ impl Crowd {
         sessions.iter().for_each(|started| started.party.stop("the bench is over"));
         Ok(book.close())
     }
+}
+
+/// Returns when every session has a line to every replica.
+async fn connected(sessions: &[Started<Session>]) -> Result<(), Stop> {
+    let ready = |started: &Started<Session>| {
+        let lines = started.party.links().status();
+        let members = started.with(|tree| tree.seat().parties().count()).unwrap_or(0);
+        lines.iter().filter(|line| line.connected).count() >= members
+    };
+    let all = async {
+        for started in sessions {
+            while !ready(started) {
+                sleep(LOOK).await;
+            }
+        }
+    };
+    let help = "fewer --clients connect faster";
+    let late = |_| Stop::new(Exit::Failed, "the clients could not connect in time", help);
+    timeout(CONNECTED, all).await.map_err(late)
 }
 
 impl Book {
@@ -187,6 +227,11 @@ impl Book {
 }
 
 impl Client {
+    /// What it writes into. There is no answer before there is a request.
+    fn book(&self) -> &Book {
+        self.book.get().expect("it is set before anybody asks")
+    }
+
     fn ask(&self) {
         let (now, mut asked) = (clock::now(), self.asked.borrow_mut());
         let mut body = vec![0x5a; self.size];
@@ -196,10 +241,10 @@ impl Client {
         }
         *asked = (asked.0 + 1, now, body.into());
         let session = self.session.get().expect("it is set before anybody asks");
-        self.book.answers.borrow_mut().asked += 1;
+        self.book().answers.borrow_mut().asked += 1;
         match session.try_ask(Input::Request(asked.2.clone())) {
-            Ok(()) => self.book.waiting.set(self.book.waiting.get() + 1),
-            Err(_) => self.book.answers.borrow_mut().unanswered += 1,
+            Ok(()) => self.book().waiting.set(self.book().waiting.get() + 1),
+            Err(_) => self.book().answers.borrow_mut().unanswered += 1,
         }
     }
 
@@ -207,8 +252,8 @@ impl Client {
         match output {
             Output::Answered { number, body, .. } => self.on_answer(number, &body),
             Output::Refused { .. } => {
-                self.book.waiting.set(self.book.waiting.get() - 1);
-                self.book.answers.borrow_mut().unanswered += 1;
+                self.book().waiting.set(self.book().waiting.get() - 1);
+                self.book().answers.borrow_mut().unanswered += 1;
             }
             // It goes on trying; and who was outvoted is of no interest here.
             Output::NoQuorum { .. } | Output::Tallied { .. } => {}
@@ -220,16 +265,16 @@ impl Client {
         {
             let asked = self.asked.borrow();
             if number != asked.0 {
-                self.book.answers.borrow_mut().again += 1;
+                self.book().answers.borrow_mut().again += 1;
                 return;
             }
             if *body != asked.2 {
-                self.book.answers.borrow_mut().wrong += 1;
+                self.book().answers.borrow_mut().wrong += 1;
             }
-            self.book.note(asked.1, now);
+            self.book().note(asked.1, now);
         }
-        self.book.waiting.set(self.book.waiting.get() - 1);
-        if now < self.book.span.end {
+        self.book().waiting.set(self.book().waiting.get() - 1);
+        if now < self.book().span.end {
             self.ask();
         }
     }

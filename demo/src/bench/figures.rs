@@ -67,6 +67,8 @@ pub(crate) struct Figures {
     pub(crate) foreign: u64,
     /// Payloads that a party refused.
     pub(crate) refused: u64,
+    /// Good parties that fell behind by more than the others keep. What they missed counts as gaps.
+    pub(crate) behind: u64,
     /// Payloads that were due and not sent, because their party had no room. Latencies say nothing
     /// of them.
     pub(crate) unsent: u64,
@@ -106,6 +108,7 @@ impl Figures {
         self.duplicates = sum(|verdict| verdict.duplicates);
         self.foreign = sum(|verdict| verdict.foreign);
         self.refused = sum(|verdict| verdict.refused);
+        self.behind = sum(|verdict| verdict.behind.into());
         // Orders can be compared where as much was delivered; where not, there are gaps.
         let other = |verdict: &&Verdict| {
             verdict.delivered == verdicts[0].delivered && verdict.order != verdicts[0].order
@@ -179,6 +182,7 @@ impl Outcome {
             disorders: sum(|run| run.disorders),
             foreign: sum(|run| run.foreign),
             refused: sum(|run| run.refused),
+            behind: sum(|run| run.behind),
             unsent: sum(|run| run.unsent),
             ..typical.cloned().unwrap_or_default()
         };

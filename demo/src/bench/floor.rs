@@ -78,7 +78,7 @@ impl Floor {
     }
 
     /// Hands payloads to everybody.
-    pub(crate) fn submit(&self, batch: &Batch) {
+    pub(crate) fn fan_out(&self, batch: &Batch) {
         let sent =
             self.links.send_many(&self.everyone, Lane::Bulk, &self.instance, wire::encode(batch));
         sent.expect("the group is known, and a batch is no longer than a frame");
@@ -87,7 +87,7 @@ impl Floor {
     }
 
     /// Ends all lines.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn close(&self) {
         self.links.close();
     }
 }

@@ -10,19 +10,7 @@ use std::{
 };
 
 use maftia::faults::{self, FaultKind};
-use maftia_actors::{
-    link::Lab,
-    node::{Node, NodeError},
-    party::State,
-};
-use maftia_core::{
-    id::Slot,
-    replica::{self, Replica, Stream},
-    stream::{
-        atomic::{Atomic, Input, Output},
-        batch::Batch,
-    },
-};
+use maftia_core::stream::batch::Batch;
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::{UnixStream, unix::OwnedReadHalf, unix::OwnedWriteHalf},
@@ -32,10 +20,10 @@ use tokio::{
 
 use super::{
     clock,
-    echo::{Counts, Echo},
+    echo::Counts,
     flags::{Durability, Engine, Fault},
-    floor::Floor,
     home::{Home, Reach},
+    served::{self, Served},
     subscriber::Subscriber,
     word::{self, Order, Sample, Tale, Verdict},
 };
@@ -84,6 +72,16 @@ impl Eyes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The party did not take these.
+    pub(crate) fn refused(&self, payloads: u64) {
+        self.look().refused(payloads);
+    }
+
+    /// The party says that it cannot follow.
+    pub(crate) fn fell_behind(&self) {
+        self.look().fell_behind();
+    }
+
     /// Takes what is delivered.
     pub(crate) fn take(&self, batch: &Batch) {
         self.look().take(batch);
@@ -125,16 +123,9 @@ struct Host {
     home: Home,
     eyes: Eyes,
     settled: watch::Receiver<u64>,
-    served: Served,
+    served: Box<dyn Served>,
     /// When the fault of this party strikes, and which it is.
     strike: Option<(u64, Fault)>,
-}
-
-/// What runs.
-enum Served {
-    Floor(Floor),
-    Rounds(Node<Atomic>),
-    OnRounds(Node<Replica<Echo, Atomic>>),
 }
 
 impl Host {
@@ -143,15 +134,7 @@ impl Host {
         let faulty = role.faulty.map(|(party, _)| party);
         let eyes = Eyes(Arc::new(Mutex::new(Subscriber::new(role.n, faulty))));
         let (settle, settled) = watch::channel(0);
-        let served = match role.serves {
-            Serves::Floor => Served::Floor(Floor::start(&home, eyes.clone(), settle).await?),
-            Serves::Stream(Engine::Rounds) => {
-                Served::Rounds(stream(&home, role.durability, eyes.clone(), settle).await?)
-            }
-            Serves::Service(Engine::Rounds) => {
-                Served::OnRounds(service(&home, role.durability).await?)
-            }
-        };
+        let served = served::open(&role, &home, eyes.clone(), settle).await?;
         Ok(Self { role, home, eyes, settled, served, strike: None })
     }
 
@@ -167,7 +150,7 @@ impl Host {
         let mut ticks = interval(SAMPLE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut settled = self.settled.clone();
-        let mut stopped = Box::pin(self.served.stopped());
+        let mut stopped = self.served.stopped();
         loop {
             let strike = self.strike;
             tokio::select! {
@@ -254,56 +237,6 @@ impl Host {
     }
 }
 
-impl Served {
-    async fn submit(&self, batch: Batch) {
-        // A party that has stopped says so by itself.
-        let _ = match self {
-            Self::Floor(floor) => return floor.submit(&batch),
-            Self::Rounds(node) => node.ask(Input::Submit { batch }).await,
-            // Its payloads come from clients.
-            Self::OnRounds(_) => Ok(()),
-        };
-    }
-
-    /// What took effect, if it is a service.
-    async fn counts(&self) -> Option<Counts> {
-        let Self::OnRounds(node) = self else { return None };
-        node.with(|tree| tree.root().service().counts()).await.ok()
-    }
-
-    fn lab(&self) -> Option<&Lab> {
-        match self {
-            Self::Floor(_) => None,
-            Self::Rounds(node) => Some(node.lab()),
-            Self::OnRounds(node) => Some(node.lab()),
-        }
-    }
-
-    /// Returns when its party has stopped by itself, and says why.
-    fn stopped(&self) -> impl Future<Output = String> + use<> {
-        let states = match self {
-            Self::Floor(_) => None,
-            Self::Rounds(node) => Some(node.states()),
-            Self::OnRounds(node) => Some(node.states()),
-        };
-        async move {
-            let Some(mut states) = states else { return std::future::pending().await };
-            match states.wait_for(|state| matches!(state, State::Stopped(_))).await.as_deref() {
-                Ok(State::Stopped(why)) => why.to_string(),
-                _ => "its thread ended".to_owned(),
-            }
-        }
-    }
-
-    fn stop(self) {
-        match self {
-            Self::Floor(floor) => floor.stop(),
-            Self::Rounds(node) => node.crash(),
-            Self::OnRounds(node) => node.crash(),
-        }
-    }
-}
-
 /// Reads what the bench says until it says no more.
 async fn read(mut reader: OwnedReadHalf, orders: mpsc::Sender<Order>) {
     while let Ok(order) = word::listen(&mut reader).await {
@@ -311,56 +244,4 @@ async fn read(mut reader: OwnedReadHalf, orders: mpsc::Sender<Order>) {
             return;
         }
     }
-}
-
-/// Starts a party of a stream, and grants it all credit there is.
-async fn stream<A: Stream>(
-    home: &Home,
-    durability: Durability,
-    eyes: Eyes,
-    settled: watch::Sender<u64>,
-) -> Result<Node<A>, Stop> {
-    let plan = home.plan::<A>(A::Spec::default(), durability, outputs(eyes, settled));
-    let node = Node::start(plan).await.map_err(not_started)?;
-    let pulled = node.ask(Input::Pull { up_to: Slot::new(u64::MAX) }).await;
-    pulled.map_err(|error| Stop::new(Exit::Failed, error.to_string(), ""))?;
-    Ok(node)
-}
-
-/// Starts a replica of the service that does nothing.
-async fn service<A: Stream>(
-    home: &Home,
-    durability: Durability,
-) -> Result<Node<Replica<Echo, A>>, Stop> {
-    let mut spec = replica::Spec::new(());
-    (spec.registered, spec.open) = (home.clients().collect(), false);
-    let plan = home.plan::<Replica<Echo, A>>(spec, durability, Box::new(|_| {}));
-    Node::start(plan).await.map_err(not_started)
-}
-
-fn not_started(error: NodeError) -> Stop {
-    Stop::new(Exit::Io, format!("cannot start: {error}"), "")
-}
-
-/// What a stream tells, for its subscriber and for the generator of its payloads.
-fn outputs(eyes: Eyes, settled: watch::Sender<u64>) -> Box<dyn Fn(Output) + Send> {
-    let counts = Mutex::new((0, 0));
-    let settle = move |ordered: Option<u64>, refused: u64| {
-        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts = (ordered.unwrap_or(counts.0), counts.1 + refused);
-        settled.send_replace(counts.0 + counts.1);
-    };
-    Box::new(move |output| match output {
-        Output::Deliver { batch, .. } => eyes.take(&batch),
-        Output::Ordered { own } => settle(Some(own), 0),
-        Output::Refused { payloads } => {
-            eyes.look().refused(payloads);
-            settle(None, payloads);
-        }
-        // What is lost by some of these shows as gaps.
-        Output::Unsure { .. }
-        | Output::Lagged { .. }
-        | Output::Behind
-        | Output::RoundEnd { .. } => {}
-    })
 }

@@ -11,8 +11,10 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::oneshot;
+
 use super::{
-    clients::Crowd,
+    clients::{Answers, Crowd, Schedule},
     clock,
     figures::{Figures, Point},
     fleet::{self, Fleet, Heard, Member},
@@ -77,6 +79,10 @@ pub(crate) fn run(
 ) -> Result<Figures, Stop> {
     progress.say("starting the parties");
     let fleet = Fleet::start(plan, serves, signal)?;
+    let crowd = match plan.load {
+        Load::Clients(clients) => Some(Gathered::new(plan, &fleet, clients, signal)?),
+        Load::Rate(_) | Load::Saturate(_) => None,
+    };
     let start = clock::now() + LEAD;
     let from = start + plan.warm_up.as_nanos() as u64;
     let span = from..from + plan.duration.as_nanos() as u64;
@@ -85,9 +91,35 @@ pub(crate) fn run(
     let faulty = faulty.map(|(party, _)| usize::from(party));
     let good = (0..fleet.members.len()).filter(|place| Some(*place) != faulty).collect();
     let run = Run { plan, fleet, good, start, span, signal, progress };
-    match plan.load {
-        Load::Clients(clients) => run.ask(clients),
-        Load::Rate(_) | Load::Saturate(_) => run.submit(),
+    match crowd {
+        Some(crowd) => run.ask(crowd),
+        None => run.submit(),
+    }
+}
+
+/// Clients that are connected and wait for their schedule.
+struct Gathered {
+    thread: JoinHandle<Result<Answers, Stop>>,
+    go: oneshot::Sender<Schedule>,
+}
+
+impl Gathered {
+    fn new(
+        plan: &Plan,
+        fleet: &Fleet,
+        clients: u16,
+        signal: &mpsc::Receiver<()>,
+    ) -> Result<Self, Stop> {
+        let ((ready, connected), (go, going)) = (mpsc::channel(), oneshot::channel());
+        let (folder, reach) = (fleet.folder.path().into(), fleet.reach.clone());
+        let crowd = Crowd { folder, clients, size: plan.size, reach, ready, go: going };
+        let thread = thread::Builder::new().name(fleet::LOAD.to_owned());
+        let thread = thread.spawn(move || crowd.run())?;
+        // The channel also ends when the thread does; then it says why when it is asked.
+        while connected.recv_timeout(fleet::LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+            fleet.check(signal)?;
+        }
+        Ok(Self { thread, go })
     }
 }
 
@@ -110,18 +142,11 @@ impl Run<'_> {
     }
 
     /// Asks as clients do, and asks every replica what took effect.
-    fn ask(&self, clients: u16) -> Result<Figures, Stop> {
-        let crowd = Crowd {
-            folder: self.fleet.folder.path().into(),
-            clients,
-            size: self.plan.size,
-            reach: self.fleet.reach.clone(),
-            start: self.start,
-            span: self.span.clone(),
-            slice: SLICE,
-        };
-        let thread = thread::Builder::new().name(fleet::LOAD.to_owned());
-        let (own, answers) = self.watch(vec![thread.spawn(move || crowd.run())?])?;
+    fn ask(&self, crowd: Gathered) -> Result<Figures, Stop> {
+        let schedule = Schedule { start: self.start, span: self.span.clone(), slice: SLICE };
+        // If the crowd has ended, it says why below.
+        let _ = crowd.go.send(schedule);
+        let (own, answers) = self.watch(vec![crowd.thread])?;
         let answers = answers.into_iter().next().expect("there is one crowd")?;
         let verdicts = self.verdicts(answers.asked, vec![answers.asked])?;
         let throughput = |span: &Range<u64>| answers.per_second(&self.span, span, SLICE);

@@ -1,7 +1,7 @@
 //! `maftia bench`: what an atomic stream gives and costs on this machine.
 //!
 //! Read in this order: [`flags`] what can be asked, [`plan`] what is checked, [`measure`] one run,
-//! [`fleet`] its parties from outside and [`host`] one from inside, [`load`] who makes payloads and
+//! [`fleet`] its parties from outside, [`host`] and [`served`] one from inside, [`load`] who makes payloads and
 //! [`subscriber`] who takes them, [`clients`] who asks and [`echo`] what answers, [`word`] what they
 //! say to each other, [`floor`] what nothing can beat, [`figures`], [`page`] and [`compare`] what
 //! comes out.
@@ -24,6 +24,7 @@ mod measure;
 mod page;
 mod plan;
 mod progress;
+mod served;
 mod subscriber;
 mod word;
 
@@ -106,7 +107,7 @@ fn text(outcome: &Outcome) -> String {
          CPU          {:.2} us a payload, all parties; floor {:.2}; generator {:.2}\n\
          latency      p50 {:.2}  p90 {:.2}  p99 {:.2}  max {:.2} ms\n\
          memory       {} MiB at most, by party\n\
-         subscribers  {} gaps, {} duplicates, {} disorders; {} refused, {} not sent\n",
+         subscribers  {} gaps, {} duplicates, {} disorders; {} refused, {} not sent, {} behind\n",
         config.load,
         config.size,
         config.n,
@@ -130,5 +131,6 @@ fn text(outcome: &Outcome) -> String {
         median.disorders,
         median.refused,
         median.unsent,
+        median.behind,
     )
 }

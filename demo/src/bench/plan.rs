@@ -19,9 +19,9 @@ use crate::exit::{Exit, Stop};
 const DURATION: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(500)..=Duration::from_hours(1);
 
-/// Bytes of one party that are under way at saturation, unless it is told otherwise: what a stream
-/// lets wait, without the last batch of its generator.
-const IN_FLIGHT_BYTES: usize = 3 * limits::BATCH_BYTES_MAX;
+/// Bytes of one party that are under way at saturation, unless it is told otherwise: one full batch.
+/// More make queues longer, and hardly anything faster.
+const IN_FLIGHT_BYTES: usize = limits::BATCH_BYTES_MAX;
 
 /// The most payloads of one party that are under way at saturation, unless it is told otherwise.
 const IN_FLIGHT_MAX: u64 = limits::BATCH_PAYLOADS_MAX as u64;
@@ -239,7 +239,7 @@ pub(crate) mod tests {
         let plan = plan();
         assert_eq!(
             (plan.n, plan.faults(), plan.size, plan.load),
-            (4, 1, 512, Load::Saturate(24_576))
+            (4, 1, 512, Load::Saturate(8_192))
         );
         assert_eq!((plan.durability, plan.faulty(), plan.runs), (Durability::Disk, None, 1));
     }

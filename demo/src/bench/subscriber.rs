@@ -108,6 +108,11 @@ impl Subscriber {
         self.verdict.refused += payloads;
     }
 
+    /// The party cannot follow the others.
+    pub(crate) fn fell_behind(&mut self) {
+        self.verdict.behind = true;
+    }
+
     /// Payloads delivered so far, and the longest latency since the last call, in microseconds.
     pub(crate) fn look(&mut self) -> (u64, u64) {
         (self.verdict.delivered, std::mem::take(&mut self.slowest_us))

@@ -101,6 +101,8 @@ pub(crate) struct Verdict {
     pub(crate) foreign: u64,
     /// Payloads that the party refused to take.
     pub(crate) refused: u64,
+    /// Whether the party said that it cannot follow the others.
+    pub(crate) behind: bool,
     /// Payloads of good generators delivered.
     pub(crate) delivered: u64,
     /// A hash of the order of these.
