@@ -6,12 +6,15 @@
 //! | [`binary`] | one bit that a correct party proposed | a coin a round |
 //! | [`validated`] | one bit, of which 1 needs a proof | one binary agreement |
 //! | [`multivalued`] | one of the proposals | a consistent broadcast a party, a validated agreement a turn |
+//! | [`opening`] | nothing, but opens together what `f + 1` want opened | |
 //! | [`signature`] | nothing, but signs together what `f + 1` want signed | |
 
 pub mod binary;
 pub mod bool_set;
 pub mod coin;
 pub mod multivalued;
+pub mod opening;
+mod shares;
 pub mod signature;
 pub mod validated;
 

@@ -25,11 +25,10 @@
 //! # Deviations
 //! Shares are not checked one by one: see [`coin`](super::coin). Who never asks learns no signature.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::shares::Shares;
 use crate::{
     children::Children,
     crypto::{Answer, Blame, Certificate, Digest, Job, Keys, Share},
@@ -111,19 +110,11 @@ impl Heard {
 }
 
 /// One signature at one party.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Signature {
     /// What this party wants signed.
     digest: Option<Digest>,
-    /// Shares that are not known to be wrong, and of what.
-    shares: BTreeMap<PartyId, (Digest, Share)>,
-    /// Whose shares were wrong: they count no more.
-    blamed: BTreeSet<PartyId>,
-    /// How many combinations were asked for.
-    attempts: u64,
-    /// Whether one of them is under way.
-    combining: bool,
-    signed: bool,
+    shares: Shares,
 }
 
 /// What the signature of a message under a label covers in this instance, in the scheme of these keys:
@@ -143,14 +134,7 @@ impl Protocol for Signature {
     type Heard = Heard;
 
     fn new(_: &Seat, (): ()) -> Self {
-        Self {
-            digest: None,
-            shares: BTreeMap::new(),
-            blamed: BTreeSet::new(),
-            attempts: 0,
-            combining: false,
-            signed: false,
-        }
+        Self::default()
     }
 
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
@@ -212,56 +196,34 @@ impl Signature {
         share: Share,
         fx: &mut Effects<'_, Self>,
     ) {
-        if self.signed || self.blamed.contains(&from) {
-            return;
-        }
-        let (first, _) = self.shares.entry(from).or_insert((digest, share));
-        if *first == digest {
-            self.try_combine(fx);
-        } else {
-            fx.accuse(from, Fault::Equivocated { first: *first, second: digest });
+        match self.shares.take(from, digest, share) {
+            Ok(()) => self.try_combine(fx),
+            Err(first) => fx.accuse(from, Fault::Equivocated { first, second: digest }),
         }
     }
 
     fn on_combined(&mut self, result: Result<Certificate, Blame>, fx: &mut Effects<'_, Self>) {
-        self.combining = false;
         match result {
             Ok(certificate) => {
-                self.signed = true;
-                self.shares.clear();
+                self.shares.finish();
                 fx.output(Output::Signed(certificate));
             }
             Err(blame) => {
-                self.blame(blame, fx);
+                for party in self.shares.blame(blame) {
+                    fx.accuse(party, Fault::BadProof { what: "share of a signature".into() });
+                }
                 self.try_combine(fx);
-            }
-        }
-    }
-
-    fn blame(&mut self, blame: Blame, fx: &mut Effects<'_, Self>) {
-        let Blame::Culprits(culprits) = blame else {
-            unreachable!("as many shares as are needed are not too few")
-        };
-        for party in culprits {
-            self.shares.remove(&party);
-            if self.blamed.insert(party) {
-                fx.accuse(party, Fault::BadProof { what: "share of a signature".into() });
             }
         }
     }
 
     /// Combines as many shares of the own message as are needed, one try at a time.
     fn try_combine(&mut self, fx: &mut Effects<'_, Self>) {
-        let Some(digest) = self.digest.filter(|_| !self.signed && !self.combining) else { return };
+        let Some(digest) = self.digest else { return };
         let needed = fx.seat().keys.signature.needed();
-        let own = self.shares.iter().filter(|(_, (of, _))| *of == digest);
-        let shares: Vec<_> =
-            own.take(needed).map(|(party, (_, share))| (*party, share.clone())).collect();
-        if shares.len() >= needed {
-            self.combining = true;
-            self.attempts += 1;
+        if let Some((attempt, shares)) = self.shares.choose(digest, needed) {
             let tag = fx.seat().tag("signature");
-            fx.ask(Ask::Combine { attempt: self.attempts, tag, digest, shares });
+            fx.ask(Ask::Combine { attempt, tag, digest, shares });
         }
     }
 }
