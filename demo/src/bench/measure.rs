@@ -248,13 +248,15 @@ impl Run<'_> {
     ) -> Figures {
         let per_s = throughput(&self.span);
         let (parties, clients) = self.cpu(own);
+        // Of nothing delivered, nothing has a price; and JSON has no infinity.
+        let each = |used: f64| if per_s > 0.0 { used * 1e6 / per_s } else { 0.0 };
         Figures {
             throughput_per_s: per_s,
             throughput_after_first_second_per_s: throughput(
                 &(self.span.start + SECOND..self.span.end),
             ),
-            cpu_us_per_payload: parties * 1e6 / per_s,
-            cpu_us_per_payload_clients: clients * 1e6 / per_s,
+            cpu_us_per_payload: each(parties),
+            cpu_us_per_payload_clients: each(clients),
             timeline,
             in_process: self.plan.in_process,
             ..Figures::default()
@@ -291,7 +293,9 @@ impl Run<'_> {
             let slice = start..(start + SLICE).min(self.span.end);
             let slowest = |place: &usize| {
                 let heard = self.fleet.members[*place].news.heard();
-                let within = heard.samples.iter().filter(|sample| slice.contains(&sample.at));
+                let from = heard.samples.partition_point(|sample| sample.at < slice.start);
+                let within = heard.samples[from..].iter();
+                let within = within.take_while(|sample| sample.at < slice.end);
                 within.map(|sample| sample.slowest_us).max().unwrap_or(0)
             };
             let slowest_us = self.good.iter().map(slowest).max().unwrap_or(0);
@@ -321,9 +325,37 @@ fn per_second(from: u64, to: u64, start: u64, end: u64) -> f64 {
     if time > 0.0 { to.saturating_sub(from) as f64 / time } else { 0.0 }
 }
 
-/// The first and the last sample of a span.
+/// The first and the last sample of a span. They stand in the order of time.
 fn ends(samples: &[Sample], span: &Range<u64>) -> (Sample, Sample) {
-    let mut within = samples.iter().filter(|sample| span.contains(&sample.at));
-    let first = within.next().copied().unwrap_or_default();
-    (first, within.next_back().copied().unwrap_or(first))
+    let place = |moment: u64| samples.partition_point(|sample| sample.at < moment);
+    let within = &samples[place(span.start)..place(span.end).max(place(span.start))];
+    let first = within.first().copied().unwrap_or_default();
+    (first, within.last().copied().unwrap_or(first))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::float_cmp, reason = "the figures are whole")]
+
+    use super::*;
+
+    #[test]
+    fn rates_come_from_the_samples_of_a_span() {
+        let sample = |at_s: u64, delivered: u64| Sample {
+            at: at_s * SECOND,
+            delivered,
+            ..Sample::default()
+        };
+        let samples: Vec<_> = (0..10).map(|at| sample(at, at * at)).collect();
+        let ends_of = |from: u64, to: u64| {
+            let (first, last) = ends(&samples, &(from * SECOND..to * SECOND));
+            (first.delivered, last.delivered)
+        };
+        assert_eq!(ends_of(2, 5), (4, 16));
+        assert_eq!(ends_of(5, 2), (0, 0), "a fault in a run of less than a second");
+        assert_eq!(ends_of(20, 30), (0, 0));
+        assert_eq!(recent(&samples), 0.0, "one sample has no rate");
+        assert_eq!(per_second(4, 16, 2 * SECOND, 4 * SECOND), 6.0);
+        assert_eq!(per_second(4, 16, SECOND, SECOND), 0.0);
+    }
 }
