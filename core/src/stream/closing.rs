@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     atomic::{self, Position},
     batch::Batch,
+    fast,
 };
 use crate::{
     children::Children,
@@ -64,6 +65,10 @@ pub trait Engine: Protocol<Input = atomic::Input, Output = atomic::Output> {
 
 impl Engine for atomic::Atomic {
     const CLOSING: Kind = Kind("closing atomic");
+}
+
+impl Engine for fast::Fast {
+    const CLOSING: Kind = Kind("closing fast");
 }
 
 /// What makes two closing streams differ.

@@ -115,6 +115,8 @@ pub(crate) struct Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Engine {
+    /// A leader, and rounds when that fails.
+    Fast,
     /// The rounds of Cachin, Kursawe, Petzold and Shoup.
     Rounds,
 }

@@ -17,6 +17,7 @@ use maftia_core::{
     stream::{
         atomic::{self, Atomic, Input, Output},
         batch::Batch,
+        fast::{self, Fast},
     },
 };
 use tokio::sync::watch;
@@ -62,6 +63,11 @@ pub(crate) async fn open(
     let durability = role.durability;
     Ok(match role.serves {
         Serves::Floor => Box::new(Floor::start(home, eyes, settled).await?),
+        Serves::Stream(Engine::Fast) => {
+            let spec = fast::Spec { bytes_kept: ROUNDS_KEPT, ..fast::Spec::default() };
+            Box::new(stream::<Fast>(home, spec, durability, eyes, settled).await?)
+        }
+        Serves::Service(Engine::Fast) => Box::new(service::<Fast>(home, durability).await?),
         Serves::Stream(Engine::Rounds) => {
             let spec = atomic::Spec { bytes_kept: ROUNDS_KEPT, ..atomic::Spec::default() };
             Box::new(stream::<Atomic>(home, spec, durability, eyes, settled).await?)

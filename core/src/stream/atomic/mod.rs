@@ -67,7 +67,7 @@
 //! nothing; recalling is ours.
 
 mod catch_up;
-mod delivery;
+
 mod message;
 mod queue;
 mod rounds;
@@ -83,8 +83,8 @@ pub use message::{Decision, Message};
 use serde::{Deserialize, Serialize};
 pub use vector::Signed;
 
-use self::{catch_up::CatchUp, delivery::Delivery, queue::Queue, rounds::Open};
-use super::batch::Batch;
+use self::{catch_up::CatchUp, queue::Queue, rounds::Open};
+use super::{batch::Batch, delivery::Delivery};
 use crate::{
     agreement::multivalued::{self, Multivalued},
     children::Children,

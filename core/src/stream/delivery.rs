@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Output, Position};
+use super::atomic::{Output, Position};
 use crate::{
     id::{PartyId, Slot},
     stream::batch::Batch,

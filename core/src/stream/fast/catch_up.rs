@@ -1,0 +1,353 @@
+//! What others have and this member lacks: items, batches, frames that were lost.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Fast, Spec,
+    cuts::WINDOW,
+    item::{Head, Item, Memo},
+    lacking::Coming,
+    lanes::Lanes,
+    message::{Message, Phase, TOLD_MAX},
+};
+use crate::{
+    crypto::Digest,
+    effects::Effects,
+    id::{PartyId, Peer, Round},
+    stream::{
+        atomic::{Output, Position},
+        batch::Batch,
+    },
+};
+
+/// How often a member is answered until it asks about more.
+const ANSWERS_MAX: u8 = 64;
+
+/// What this member knows of others, and has asked of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct CatchUp {
+    /// How many items each member has delivered, by its word.
+    pub(super) reached: BTreeMap<PartyId, Round>,
+    /// The members that are in a later epoch, by their word.
+    ahead: BTreeMap<PartyId, u64>,
+    /// Of whom frames of an epoch up to this one may be lost.
+    dropped: BTreeMap<PartyId, u64>,
+    /// What members tell about places that are not delivered.
+    pub(super) told: BTreeMap<Round, BTreeMap<PartyId, Item>>,
+    /// Who does not keep the next item any more.
+    gone: BTreeSet<PartyId>,
+    reported: bool,
+    /// Everything below was asked for.
+    fetched: Round,
+    /// The items that were asked for.
+    pub(super) wanted: BTreeSet<(Round, Digest)>,
+    pub(super) coming: BTreeMap<(PartyId, Digest), Coming>,
+    /// Batches that others had to send, by lane and the chain that they lead to.
+    pub(super) segments: BTreeMap<(PartyId, Digest), Vec<Batch>>,
+    /// Whether what is lacking is not just late.
+    pub(super) urgent: bool,
+    /// The items that are kept for those who are behind.
+    pub(super) kept: VecDeque<(Round, Item)>,
+    /// Who waits for items, from where on and up to where.
+    wants: BTreeMap<PartyId, (Round, Round)>,
+    /// Whether the last item was known from others only.
+    pub(super) lags: bool,
+    /// How often each was answered about how far.
+    answered: BTreeMap<PartyId, (Round, u8)>,
+    /// The pulse of each that was answered last.
+    soothed: BTreeMap<PartyId, Round>,
+    pub(super) served: BTreeMap<PartyId, (Round, usize)>,
+}
+
+impl CatchUp {
+    /// A member says where it is.
+    pub(super) fn reached(&mut self, from: PartyId, at: Round, epoch: u64, mine: u64) {
+        let known = self.reached.entry(from).or_default();
+        *known = at.max(*known);
+        if epoch > mine {
+            self.dropped(from, epoch);
+            self.ahead.insert(from, epoch);
+        }
+    }
+
+    /// `needed` members have delivered up to here.
+    pub(super) fn low(&self, needed: usize) -> Round {
+        let mut places: Vec<_> = self.reached.values().copied().collect();
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places.get(needed - 1).copied().unwrap_or_default()
+    }
+
+    /// Frames of this member about this epoch may be lost.
+    pub(super) fn dropped(&mut self, from: PartyId, epoch: u64) {
+        let known = self.dropped.entry(from).or_default();
+        *known = epoch.max(*known);
+    }
+
+    /// Who is to say again what it said in this epoch.
+    pub(super) fn recall(&mut self, epoch: u64) -> Vec<PartyId> {
+        let due: Vec<_> = self.dropped.iter().filter(|(_, of)| **of >= epoch).collect();
+        let due = due.into_iter().map(|(party, _)| *party).collect();
+        self.dropped.retain(|_, of| *of > epoch);
+        self.ahead.retain(|_, of| *of > epoch);
+        due
+    }
+
+    /// What `needed` members tell of a place.
+    pub(super) fn agreed(&self, place: Round, needed: usize) -> Option<Item> {
+        let told = self.told.get(&place)?;
+        let same = |item: &&Item| told.values().filter(|other| other == item).count() >= needed;
+        told.values().find(same).cloned()
+    }
+
+    /// Batches that others sent.
+    pub(super) fn segment(&self, lane: PartyId, to: Head) -> Option<&Vec<Batch>> {
+        self.segments.get(&(lane, to.chain))
+    }
+
+    /// An item was delivered.
+    pub(super) fn progressed(&mut self) {
+        self.urgent = false;
+        self.reported = false;
+        self.gone.clear();
+    }
+
+    /// Keeps an item for those who are behind, and no more than the limits allow.
+    pub(super) fn keep(&mut self, place: Round, item: Item, lanes: &mut Lanes, spec: &Spec) {
+        for (lane, head) in &item.heads {
+            self.segments.remove(&(*lane, head.chain));
+            self.coming.remove(&(*lane, head.chain));
+        }
+        self.kept.push_back((place, item));
+        while self.kept.len() > 2
+            && (self.kept.len() as u64 > spec.items_kept || lanes.kept > spec.bytes_kept)
+            && let Some((_, oldest)) = self.kept.pop_front()
+        {
+            lanes.trim(&oldest);
+        }
+    }
+
+    /// Goes on from a checkpoint: nothing below it is kept.
+    fn jump(&mut self, place: Round) {
+        self.kept.clear();
+        self.told = self.told.split_off(&place.next());
+        self.wanted = self.wanted.split_off(&(place.next(), Digest::new([0; 32])));
+        self.coming.clear();
+        self.segments.clear();
+        self.progressed();
+    }
+
+    /// Whether to answer a member that asks about this place. `here` is where this one is.
+    pub(super) fn may_answer(&mut self, party: PartyId, about: Round, here: Round) -> bool {
+        let about = about.min(here);
+        let (place, count) = self.answered.entry(party).or_default();
+        if about > *place {
+            (*place, *count) = (about, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= ANSWERS_MAX
+    }
+}
+
+impl Fast {
+    /// Asks for what is missing when others are far ahead, or in a later epoch.
+    pub(super) fn seek(&mut self, fx: &mut Effects<'_, Self>) {
+        let one = fx.seat().thresholds().one_correct();
+        self.catch_up.told = self.catch_up.told.split_off(&self.place.next());
+        let goal = self.catch_up.low(one);
+        let left_behind = self.catch_up.ahead.len() >= one;
+        let far = goal.number() > self.place.number() + WINDOW / 2;
+        let lags = std::mem::take(&mut self.catch_up.lags) && self.patience.waits();
+        let more = self.catch_up.fetched > Round::FIRST && goal > self.place;
+        if (far || left_behind || lags || more) && self.place >= self.catch_up.fetched {
+            self.fetch(fx);
+        }
+        if self.catch_up.gone.len() >= one && !self.catch_up.reported {
+            self.catch_up.reported = true;
+            fx.output(Output::Behind);
+        }
+    }
+
+    fn fetch(&mut self, fx: &mut Effects<'_, Self>) {
+        self.catch_up.fetched = self.place.plus(TOLD_MAX);
+        fx.broadcast(Message::Fetch { from: self.place.next() });
+    }
+
+    /// Asks again for all that is lacking: nothing has happened for long.
+    pub(super) fn urge(&mut self, fx: &mut Effects<'_, Self>) {
+        self.catch_up.urgent = true;
+        self.catch_up.wanted.clear();
+        for coming in self.catch_up.coming.values_mut() {
+            coming.parts.clear();
+        }
+        if self.catch_up.low(fx.seat().thresholds().one_correct()) > self.place {
+            self.fetch(fx);
+        }
+        let one = fx.seat().thresholds().one_correct();
+        let gaps: Vec<_> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.has_gap() || lane.claims_above() >= one)
+            .map(|(party, lane)| (party, lane.top().seq))
+            .collect();
+        let (epoch, at) = (self.epoch, self.place);
+        for (party, seq) in gaps {
+            if party != fx.seat().me() {
+                fx.send(party, Message::Recall { epoch, at, seq });
+            }
+        }
+    }
+
+    /// Notes what a member wants to be told, and tells what is known.
+    pub(super) fn on_fetch(&mut self, from: PartyId, first: Round, fx: &mut Effects<'_, Self>) {
+        if from != fx.seat().me() && self.catch_up.may_answer(from, first, self.place) {
+            self.catch_up.wants.insert(from, (first, first.plus(TOLD_MAX)));
+            self.tell(from, fx);
+        }
+    }
+
+    /// Tells those who wait.
+    pub(super) fn tell_all(&mut self, fx: &mut Effects<'_, Self>) {
+        let waiting: Vec<_> = self.catch_up.wants.keys().copied().collect();
+        waiting.into_iter().for_each(|party| self.tell(party, fx));
+    }
+
+    fn tell(&mut self, party: PartyId, fx: &mut Effects<'_, Self>) {
+        let Some((first, end)) = self.catch_up.wants.get(&party).copied() else { return };
+        if first > self.place {
+            return;
+        }
+        self.catch_up.wants.remove(&party);
+        let at = self.stands();
+        let kept = self.catch_up.kept.iter().filter(|(place, _)| (first..end).contains(place));
+        let items: Vec<_> = kept.cloned().collect();
+        if items.first().is_none_or(|(place, _)| *place != first) {
+            return fx.send(party, Message::Gone { at });
+        }
+        let next = first.plus(items.len() as u64);
+        if next < end {
+            self.catch_up.wants.insert(party, (next, end));
+        }
+        let items = items.into_iter().map(|(_, item)| item).collect();
+        fx.send(party, Message::Told { first, items, at });
+    }
+
+    /// A pulse of one who is behind, while nothing else will tell it: what it lacks was delivered here.
+    pub(super) fn on_pulse(&mut self, from: PartyId, at: Round, fx: &mut Effects<'_, Self>) {
+        let idle = !self.patience.waits();
+        let behind = at < self.place && from != fx.seat().me();
+        if idle && behind && self.catch_up.soothed.get(&from).is_none_or(|last| *last < at) {
+            self.catch_up.soothed.insert(from, at);
+            self.catch_up.wants.insert(from, (at.next(), at.plus(1 + TOLD_MAX)));
+            self.tell(from, fx);
+        }
+    }
+
+    pub(super) fn on_told(&mut self, from: PartyId, first: Round, items: Vec<Item>, at: Round) {
+        self.catch_up.reached(from, at, self.epoch, self.epoch);
+        for (place, item) in (first.number()..).zip(items) {
+            let window = self.place.number() + 1..=self.place.number() + WINDOW;
+            if window.contains(&place) {
+                let told = self.catch_up.told.entry(Round::new(place)).or_default();
+                told.entry(from).or_insert(item);
+            }
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, from: PartyId, at: Round) {
+        self.catch_up.reached(from, at, self.epoch, self.epoch);
+        if at > self.place {
+            self.catch_up.gone.insert(from);
+        }
+    }
+
+    /// Says again what this member said in its epoch.
+    pub(super) fn on_recall(
+        &mut self,
+        from: PartyId,
+        (epoch, at, seq): (u64, Round, u64),
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let me = fx.seat().me();
+        if from == me || !self.catch_up.may_answer(from, at, self.place) {
+            return;
+        }
+        let lane = self.lanes.of(me);
+        for (seq, batch) in lane.from(seq.max(lane.ordered().seq) + 1) {
+            fx.send(from, Message::Batch { seq, batch });
+        }
+        let tops = self.lanes.iter().filter(|(lane, _)| *lane != me);
+        let heads = tops.map(|(lane, it)| (lane, it.top())).collect();
+        let life = self.life();
+        fx.send(from, Message::Heads { life, heads });
+        if epoch != self.epoch {
+            return;
+        }
+        if self.patience.left {
+            fx.send(from, Message::Leave { epoch });
+        }
+        for (place, mark) in self.cuts.marks.range(at.next()..) {
+            let place = *place;
+            if let Some(chain) = mark.bound {
+                let both = [Phase::One, Phase::Two];
+                for phase in both.into_iter().take(1 + usize::from(mark.prepared)) {
+                    let heads = Vec::new();
+                    fx.send(from, Message::Bind { life, phase, place, chain, heads });
+                }
+            }
+            let cut = mark.cut.and_then(|cut| self.cuts.items.get(&place)?.get(&cut));
+            if let Some(item) = cut.filter(|_| self.leader(fx) == me) {
+                fx.send(from, Message::Cut { place, item: item.clone() });
+            }
+        }
+    }
+
+    /// Frames of this member are lost: has it say them again.
+    pub(super) fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
+        let Some(party) = from.member().filter(|party| fx.seat().has(*party)) else { return };
+        if party == fx.seat().me() {
+            return;
+        }
+        self.catch_up.dropped(party, self.epoch + 1);
+        let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(party).top().seq);
+        fx.send(party, Message::Recall { epoch, at, seq });
+        fx.send(party, Message::Fetch { from: at.next() });
+        self.catch_up.wanted.clear();
+        for coming in self.catch_up.coming.values_mut() {
+            coming.parts.remove(&party);
+        }
+    }
+
+    /// Jumps to a checkpoint of the user.
+    pub(super) fn on_resume(&mut self, position: Position, fx: &mut Effects<'_, Self>) {
+        self.delivery.skip(position.slot);
+        let n = fx.seat().thresholds().n();
+        if position.round <= self.place {
+            return;
+        }
+        let Some(memo) = Memo::read(&position.memo, n) else { return };
+        (self.place, self.slot, self.chain) = (position.round, position.slot, position.chain);
+        for ((_, lane), head) in self.lanes.iter_mut().zip(&memo.heads) {
+            lane.jump(*head);
+        }
+        self.lanes.kept = 0;
+        if let Some(own) = self.own.settle(self.lanes.of(fx.seat().me()).ordered().seq) {
+            fx.output(Output::Ordered { own });
+        }
+        self.catch_up.jump(self.place);
+        self.heard.jump(memo.epoch, memo.below.round);
+        fx.ask(super::Ask::Below(crate::stream::atomic::Input::Resume {
+            position: memo.below.clone(),
+        }));
+        if memo.epoch > self.epoch {
+            self.closing = None;
+            self.epoch = memo.epoch;
+            self.begin(memo.below, fx);
+        } else {
+            self.cuts.jump(self.place, self.chain);
+        }
+        self.progressed(fx);
+        self.fetch(fx);
+    }
+}

@@ -1,0 +1,158 @@
+//! The end of an epoch: the states that its members left, in the order of the stream below.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Fast,
+    cuts::WINDOW,
+    item::Item,
+    lanes::LANE_WINDOW,
+    resolve::{self, Outcome, State, States},
+};
+use crate::{
+    effects::Effects,
+    fault::Fault,
+    id::{PartyId, Round},
+    seat::Seat,
+    stream::{
+        atomic::{Output as Ordered, Position},
+        batch::Batch,
+    },
+    wire,
+};
+
+/// How many closed epochs are remembered until their items are delivered. A member that is further
+/// behind is told the items instead.
+const CLOSED_MAX: usize = 8;
+
+/// What the stream below said: the same at every member, wherever it stands itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Heard {
+    /// The epoch whose states count next.
+    epoch: u64,
+    /// Its states: the first one of each member.
+    states: States,
+    /// What they resolve it to. Later states do not count.
+    outcome: Option<Outcome>,
+    /// The epochs that are closed, and not delivered here.
+    closed: VecDeque<(u64, Closing)>,
+    /// The round that comes next below.
+    round: Round,
+}
+
+impl Heard {
+    /// Goes on from a checkpoint, if that is ahead.
+    pub(super) fn jump(&mut self, epoch: u64, below: Round) {
+        if below > self.round {
+            let closed = std::mem::take(&mut self.closed);
+            *self = Self { epoch, closed, round: below, ..Self::default() };
+        }
+    }
+
+    fn take(&mut self, from: PartyId, state: State, seat: &Seat) {
+        if state.epoch == self.epoch && self.outcome.is_none() {
+            self.states.entry(from).or_insert(state);
+            self.outcome = resolve::resolve(&self.states, seat.thresholds());
+        }
+    }
+
+    /// A round is over: the states of the next epoch come after the one in which this one was closed.
+    fn end(&mut self, below: Position) {
+        self.round = below.round;
+        let Some(outcome) = self.outcome.take() else { return };
+        let states = std::mem::take(&mut self.states);
+        if self.closed.len() < CLOSED_MAX {
+            self.closed.push_back((self.epoch, Closing { outcome, states, below, aimed: false }));
+        }
+        self.epoch += 1;
+    }
+
+    /// The end of this epoch, if it is known. Those of earlier epochs are forgotten.
+    fn closing(&mut self, epoch: u64) -> Option<Closing> {
+        while self.closed.pop_front_if(|(closed, _)| *closed < epoch).is_some() {}
+        self.closed.pop_front_if(|(closed, _)| *closed == epoch).map(|(_, closing)| closing)
+    }
+}
+
+/// An epoch whose outcome is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Closing {
+    outcome: Outcome,
+    pub(super) states: States,
+    below: Position,
+    /// Whether the last item is known.
+    aimed: bool,
+}
+
+impl Fast {
+    /// The stream below speaks.
+    pub(super) fn on_below(&mut self, output: Ordered, fx: &mut Effects<'_, Self>) {
+        match output {
+            Ordered::Deliver { from, batch, .. } => self.on_states(from, &batch, fx),
+            Ordered::RoundEnd { position } => self.heard.end(position),
+            Ordered::Behind => fx.output(Ordered::Behind),
+            Ordered::Lagged { .. } => unreachable!("this user gives credit without end"),
+            Ordered::Refused { .. } | Ordered::Ordered { .. } | Ordered::Unsure { .. } => {}
+        }
+    }
+
+    fn on_states(&mut self, from: PartyId, batch: &Batch, fx: &mut Effects<'_, Self>) {
+        for payload in batch.iter() {
+            match wire::decode::<State>(&payload).ok().filter(|state| is_proper(state, fx.seat())) {
+                Some(state) => self.heard.take(from, state, fx.seat()),
+                None => fx.accuse(from, Fault::Improper("a state that there cannot be".into())),
+            }
+        }
+    }
+
+    /// Finds out what the epoch ordered, when enough members have left it.
+    pub(super) fn close(&mut self, fx: &Effects<'_, Self>) {
+        if self.closing.is_none() {
+            self.closing = self.heard.closing(self.epoch);
+            let Some(Closing { outcome, .. }) = &self.closing else { return };
+            let places = (outcome.base.number()..).map(Round::new);
+            let ahead = places.zip(&outcome.chains).filter(|(place, _)| *place > self.place);
+            self.cuts.targets.extend(ahead.map(|(place, chain)| (place, *chain)));
+        }
+        self.close_lanes(fx);
+    }
+
+    /// When all places of the epoch are delivered, one more item orders what `f + 1` store.
+    fn close_lanes(&mut self, fx: &Effects<'_, Self>) {
+        let place = self.place;
+        let Some(closing) = self.closing.as_mut().filter(|it| !it.aimed) else { return };
+        if closing.outcome.end() != place {
+            return;
+        }
+        assert_eq!(closing.outcome.chains.last(), Some(&self.chain), "an epoch has one outcome");
+        closing.aimed = true;
+        let one = fx.seat().thresholds().one_correct();
+        let moved = self.lanes.iter().filter_map(|(lane, it)| {
+            let head = resolve::extend(&closing.states, lane, it.ordered(), one);
+            (head != it.ordered()).then_some((lane, head))
+        });
+        let item = Item {
+            epoch: self.epoch,
+            after: self.chain,
+            closes: Some(Box::new(closing.below.clone())),
+            heads: moved.collect(),
+        };
+        self.know(place.next(), item);
+    }
+}
+
+/// Whether a correct member could say this.
+fn is_proper(state: &State, seat: &Seat) -> bool {
+    let claims = state.claims.len() as u64;
+    let last = (state.base.number()).checked_add(claims);
+    (1..=2 * WINDOW + 2).contains(&claims)
+        && last.is_some()
+        && state.delivered >= state.base
+        && state.lanes.len() == usize::from(seat.thresholds().n())
+        && state.lanes.iter().all(|lane| {
+            (1..=LANE_WINDOW + 1).contains(&(lane.chains.len() as u64))
+                && lane.from.checked_add(LANE_WINDOW + 1).is_some()
+        })
+}

@@ -1,0 +1,374 @@
+//! The lanes: what each member submits, in numbered batches, chained by their names.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    item::{Head, Item},
+    resolve::Stored,
+};
+use crate::{
+    crypto::Digest,
+    id::PartyId,
+    stream::batch::Batch,
+    wire::limits::{BATCH_BYTES_MAX, BATCH_PAYLOADS_MAX},
+};
+
+/// How many batches of a lane may be stored and not ordered. A correct member has [`IN_FLIGHT_MAX`]
+/// under way; the rest is for those who order more slowly than it.
+pub(super) const LANE_WINDOW: u64 = 32;
+
+/// How many bytes of a lane may be stored and not ordered: what a correct member has under way at most.
+const LANE_BYTES_MAX: usize = IN_FLIGHT_MAX * (BATCH_BYTES_MAX + 4 * BATCH_PAYLOADS_MAX);
+
+/// The most own batches under way: enough that the next one travels while one is ordered.
+pub(super) const IN_FLIGHT_MAX: usize = 4;
+
+/// Batches below this weight wait for others while two are under way, so that a busy group orders few,
+/// full batches.
+const SMALL: usize = 64 << 10;
+
+/// What is submitted is cut into batches of about this size, so that they are hashed, sent and stored
+/// one while another is under way.
+const LARGE: usize = 512 << 10;
+
+/// The most that may wait, in [`Batch::weight`]: what four full batches take.
+const WEIGHT_MAX: usize = 4 * BATCH_BYTES_MAX;
+
+/// One batch of a lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    chain: Digest,
+    batch: Batch,
+}
+
+/// One lane at one member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lane {
+    /// How far items order it.
+    ordered: Head,
+    /// What is before the first entry.
+    before: Head,
+    /// What is kept of what is ordered, then what its owner sent.
+    entries: VecDeque<Entry>,
+    /// What its owner sent beyond a gap.
+    ahead: BTreeMap<u64, Batch>,
+    /// How far each member stores it.
+    claims: BTreeMap<PartyId, Head>,
+    /// Bytes of what is not ordered.
+    weight: usize,
+    /// Up to here it is not waited for: the last epoch was closed without it.
+    pub(super) forsaken: u64,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            ordered: Head::start(),
+            before: Head::start(),
+            entries: VecDeque::new(),
+            ahead: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            weight: 0,
+            forsaken: 0,
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn ordered(&self) -> Head {
+        self.ordered
+    }
+
+    /// How far its owner's batches are stored.
+    pub(super) fn top(&self) -> Head {
+        let seq = self.before.seq + self.entries.len() as u64;
+        self.entries.back().map_or(self.before, |entry| Head { seq, chain: entry.chain })
+    }
+
+    /// Whether something of it is stored that is not ordered, and worth waiting for.
+    pub(super) fn waits(&self) -> bool {
+        self.top().seq > self.ordered.seq.max(self.forsaken)
+    }
+
+    fn chain_at(&self, seq: u64) -> Option<Digest> {
+        if seq == self.before.seq {
+            return Some(self.before.chain);
+        }
+        let place = seq.checked_sub(self.before.seq + 1)?;
+        self.entries.get(usize::try_from(place).ok()?).map(|entry| entry.chain)
+    }
+
+    /// Takes a batch of its owner. Tells whether it was new and is kept.
+    pub(super) fn take(&mut self, seq: u64, batch: Batch) -> bool {
+        let top = self.top().seq;
+        let fits = self.weight + batch.weight() <= LANE_BYTES_MAX;
+        if seq <= top || seq > self.ordered.seq + LANE_WINDOW || !fits {
+            return false;
+        }
+        self.weight += batch.weight();
+        if let Some(old) = self.ahead.insert(seq, batch) {
+            self.weight -= old.weight();
+        }
+        while let Some(batch) = self.ahead.remove(&(self.top().seq + 1)) {
+            let chain = self.top().then(&batch.digest()).chain;
+            self.entries.push_back(Entry { chain, batch });
+        }
+        true
+    }
+
+    /// Whether batches beyond a gap are here.
+    pub(super) fn has_gap(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// How far `from` stores it.
+    pub(super) fn claim(&mut self, from: PartyId, head: Head) {
+        let claim = self.claims.entry(from).or_insert(head);
+        if head.seq > claim.seq {
+            *claim = head;
+        }
+    }
+
+    /// How many others say to store more than is here.
+    pub(super) fn claims_above(&self) -> usize {
+        let top = self.top().seq;
+        self.claims.values().filter(|claim| claim.seq > top).count()
+    }
+
+    /// How far `needed` members, this one included, store what is stored here.
+    pub(super) fn confirmed(&self, me: PartyId, needed: usize) -> Head {
+        let same = |(_, claim): &(&PartyId, &Head)| self.chain_at(claim.seq) == Some(claim.chain);
+        let others = self.claims.iter().filter(|(party, _)| **party != me);
+        let mut seqs: Vec<u64> = others.filter(same).map(|(_, claim)| claim.seq).collect();
+        seqs.push(self.top().seq);
+        seqs.sort_unstable_by(|a, b| b.cmp(a));
+        let seq = seqs.get(needed - 1).copied().unwrap_or(0).max(self.ordered.seq);
+        self.chain_at(seq).map_or(self.ordered, |chain| Head { seq, chain })
+    }
+
+    /// Whether the batches after one head up to another are here.
+    pub(super) fn has(&self, after: Head, to: Head) -> bool {
+        after.seq < to.seq
+            && self.chain_at(after.seq) == Some(after.chain)
+            && self.chain_at(to.seq) == Some(to.chain)
+    }
+
+    /// The batches after one head up to another, if they are here.
+    pub(super) fn segment(&self, after: Head, to: Head) -> Option<Vec<Batch>> {
+        let here = self.has(after, to);
+        let skip = usize::try_from(after.seq.checked_sub(self.before.seq)?).ok()?;
+        let count = usize::try_from(to.seq.checked_sub(after.seq)?).ok()?;
+        here.then(|| {
+            self.entries.iter().skip(skip).take(count).map(|entry| entry.batch.clone()).collect()
+        })
+    }
+
+    /// Items order these batches now, which lead from what was ordered to `to`.
+    fn order(&mut self, to: Head, batches: &[Batch]) {
+        if self.chain_at(to.seq) != Some(to.chain) {
+            self.cut_back(self.ordered);
+            let mut head = self.ordered;
+            for batch in batches {
+                head = head.then(&batch.digest());
+                self.entries.push_back(Entry { chain: head.chain, batch: batch.clone() });
+            }
+            self.ahead.retain(|seq, _| *seq > to.seq);
+        }
+        self.ordered = to;
+        self.weigh();
+    }
+
+    /// Goes on from a head that a checkpoint covers.
+    pub(super) fn jump(&mut self, to: Head) {
+        if self.chain_at(to.seq) != Some(to.chain) {
+            self.entries.clear();
+            self.before = to;
+            self.ahead.retain(|seq, _| *seq > to.seq);
+        }
+        self.ordered = to;
+        self.trim(to.seq);
+        self.weigh();
+    }
+
+    /// Forgets what comes after `head`.
+    fn cut_back(&mut self, head: Head) {
+        self.entries.truncate(head.seq.saturating_sub(self.before.seq) as usize);
+    }
+
+    fn weigh(&mut self) {
+        let ordered = self.ordered.seq.saturating_sub(self.before.seq) as usize;
+        let stored = self.entries.iter().skip(ordered).map(|entry| entry.batch.weight());
+        let ahead = self.ahead.values().map(Batch::weight);
+        self.weight = stored.chain(ahead).sum();
+    }
+
+    /// Forgets what is ordered up to `seq`. Tells how many bytes that were.
+    pub(super) fn trim(&mut self, seq: u64) -> usize {
+        let mut freed = 0;
+        while self.before.seq < seq.min(self.ordered.seq)
+            && let Some(entry) = self.entries.pop_front()
+        {
+            freed += entry.batch.weight();
+            self.before = Head { seq: self.before.seq + 1, chain: entry.chain };
+        }
+        freed
+    }
+
+    /// What this member says of it when it leaves an epoch.
+    pub(super) fn stored(&self) -> Stored {
+        let skip = self.ordered.seq.saturating_sub(self.before.seq) as usize;
+        let above = self.entries.iter().skip(skip).map(|entry| entry.chain);
+        let chains = std::iter::once(self.ordered.chain).chain(above).collect();
+        Stored { from: self.ordered.seq, chains }
+    }
+
+    /// Its batches from `seq` on.
+    pub(super) fn from(&self, seq: u64) -> impl Iterator<Item = (u64, Batch)> + '_ {
+        let all = (self.before.seq + 1..).zip(&self.entries);
+        all.filter(move |(at, _)| *at >= seq).map(|(at, entry)| (at, entry.batch.clone()))
+    }
+}
+
+/// What this member's user submitted and items do not order yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Own {
+    waiting: VecDeque<Batch>,
+    weight: usize,
+    /// How many payloads each batch under way has, by its number.
+    under_way: VecDeque<(u64, u64)>,
+    /// The last number.
+    seq: u64,
+    /// How many payloads are ordered.
+    settled: u64,
+}
+
+impl Own {
+    /// Takes a batch of the user; hands it back if the queue is full or the batch breaks a limit.
+    pub(super) fn submit(&mut self, batch: Batch) -> Result<(), Batch> {
+        let weight = batch.weight();
+        if batch.check().is_err() || self.weight + weight > WEIGHT_MAX {
+            return Err(batch);
+        }
+        if !batch.is_empty() {
+            self.weight += weight;
+            self.waiting.push_back(batch);
+        }
+        Ok(())
+    }
+
+    /// The next batch for the lane with its number, if one is due.
+    pub(super) fn next(&mut self) -> Option<(u64, Batch)> {
+        let few = self.under_way.len() < 2;
+        let due = few || self.weight >= SMALL;
+        if self.waiting.is_empty() || self.under_way.len() >= IN_FLIGHT_MAX || !due {
+            return None;
+        }
+        let (mut payloads, mut weight, mut chosen) = (0, 0, Vec::new());
+        while let Some(batch) = self.waiting.front() {
+            payloads += batch.len();
+            weight += batch.weight();
+            let fits = payloads <= BATCH_PAYLOADS_MAX && weight <= LARGE;
+            if !fits && !chosen.is_empty() {
+                break;
+            }
+            self.weight -= batch.weight();
+            chosen.extend(self.waiting.pop_front());
+        }
+        let batch = Batch::concat(&chosen);
+        self.seq += 1;
+        self.under_way.push_back((self.seq, batch.len() as u64));
+        Some((self.seq, batch))
+    }
+
+    /// Items order the lane up to `seq`. Tells how many payloads are ordered since the beginning, if
+    /// that changed.
+    pub(super) fn settle(&mut self, seq: u64) -> Option<u64> {
+        let before = self.settled;
+        while let Some((_, payloads)) = self.under_way.pop_front_if(|(at, _)| *at <= seq) {
+            self.settled += payloads;
+        }
+        self.seq = self.seq.max(seq);
+        (self.settled > before).then_some(self.settled)
+    }
+
+    /// Whether anything is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+}
+
+/// All lanes of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lanes {
+    all: Vec<Lane>,
+    /// What this member said that it stores.
+    said: BTreeMap<PartyId, u64>,
+    /// Bytes of what is ordered and kept.
+    pub(super) kept: usize,
+}
+
+impl Lanes {
+    pub(super) fn new(n: u16) -> Self {
+        let all = (0..n).map(|_| Lane::default()).collect();
+        Self { all, said: BTreeMap::new(), kept: 0 }
+    }
+
+    pub(super) fn of(&self, party: PartyId) -> &Lane {
+        &self.all[party.index()]
+    }
+
+    pub(super) fn of_mut(&mut self, party: PartyId) -> &mut Lane {
+        &mut self.all[party.index()]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PartyId, &Lane)> {
+        (0..).map(PartyId::new).zip(&self.all)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PartyId, &mut Lane)> {
+        (0..).map(PartyId::new).zip(&mut self.all)
+    }
+
+    /// How far each is ordered.
+    pub(super) fn heads(&self) -> Vec<Head> {
+        self.all.iter().map(Lane::ordered).collect()
+    }
+
+    /// Applies an item whose batches are these.
+    pub(super) fn order(&mut self, item: &Item, batches: &[Vec<Batch>]) {
+        for ((lane, to), batches) in item.heads.iter().zip(batches) {
+            self.kept += batches.iter().map(Batch::weight).sum::<usize>();
+            self.of_mut(*lane).order(*to, batches);
+        }
+    }
+
+    /// Forgets what an item ordered.
+    pub(super) fn trim(&mut self, item: &Item) {
+        for (lane, head) in &item.heads {
+            let freed = self.of_mut(*lane).trim(head.seq);
+            self.kept = self.kept.saturating_sub(freed);
+        }
+    }
+
+    /// The lanes of others of which more is stored than was said.
+    pub(super) fn news(&self, me: PartyId) -> Vec<(PartyId, Head)> {
+        let said = |lane: &PartyId| self.said.get(lane).copied().unwrap_or(0);
+        let others = self.iter().filter(|(lane, _)| *lane != me);
+        let tops = others.map(|(lane, it)| (lane, it.top(), it.ordered.seq));
+        tops.filter(|(lane, top, ordered)| top.seq > said(lane).max(*ordered))
+            .map(|(lane, top, _)| (lane, top))
+            .collect()
+    }
+
+    /// These heads were said.
+    pub(super) fn said(&mut self, heads: &[(PartyId, Head)]) {
+        self.said.extend(heads.iter().map(|(lane, head)| (*lane, head.seq)));
+    }
+
+    /// Nothing counts as said any more.
+    pub(super) fn unsay(&mut self) {
+        self.said.clear();
+    }
+}

@@ -1,0 +1,369 @@
+//! The fast atomic stream: a leader orders in three delays with authenticators only; when it does not,
+//! its epoch is closed by a stream that needs no clock.
+//!
+//! # Reference
+//! Kursawe, Shoup, *Optimistic asynchronous atomic broadcast*, ICALP 2005: a leader binds, two rounds
+//! of binds, recovery by agreement. Castro, Liskov, *Practical Byzantine fault tolerance and proactive
+//! recovery*, TOCS 2002, section 5: what can be concluded from view changes when binds carry
+//! authenticators and no signatures. Lanes: Danezis, Kokoris Kogias, Sonnino, Spiegelman, *Narwhal and
+//! Tusk*, `EuroSys` 2022, here without certificates.
+//!
+//! # Model
+//! Asynchronous, authenticated and reliable links, `n >= 3f + 1`. A clock, if there is one, only makes
+//! a member give up on a leader sooner: with a clock that stands still or runs wild the stream is as
+//! safe, and live. A group without payloads says nothing.
+//!
+//! # Thresholds
+//! | step | waits for | because |
+//! |---|---|---|
+//! | batch -> cut | `n - f` that store it | `f + 1` correct members have it from its owner, so all can bind |
+//! | batch from others -> bind | `f + 1` first binds | a correct member has it from its owner |
+//! | first binds -> second | `n - f` | two such sets share a correct member, who binds once a place |
+//! | second binds -> delivered | `n - f` | any `n - f` states hold one of a correct one among them |
+//! | left -> leaves | `f + 1` | one of them is correct |
+//! | states -> outcome | as many as resolve it, `n - f` at least | see below |
+//! | told -> delivered | `f + 1` | one of them is correct |
+//!
+//! # Properties
+//! Those of [`atomic`](super::atomic), with the same inputs, outputs and [`Position`]s, but that a
+//! payload's fate is always known: a position says how far each lane is ordered.
+//!
+//! *Lanes.* Each member numbers its batches and sends them to everybody. Their names are chained, so one
+//! [`Head`] names a prefix. Members say how far they store the lanes of others.
+//!
+//! *Cuts.* The leader of an epoch names heads; that is an [`Item`], and it leads to the next *place*. A
+//! member says the first bind for one item a place, after it bound itself to the place before, when it
+//! stores what is named. The chain of items is what is bound, so a bind is one to the whole path. With
+//! `n - f` first binds it says the second one; with `n - f` second binds the item is delivered.
+//!
+//! *Leaving.* A member that waits gives signs of life, each after `n - f` members gave the one before:
+//! rounds that need no clock. After so many rounds ([`Spec::patience`]) without anything delivered, or
+//! with its own lane passed over, or after a span on its clock, it leaves: it binds no more, and submits
+//! its [`State`] to an [`Atomic`] stream below. Its claims there are signed.
+//!
+//! *Closing.* All members see the same states in the same order. The first ones that *resolve* the
+//! epoch give its outcome. From the highest place that `f + 1` say to have delivered, it is the longest
+//! path that `f + 1` went, on which at each place `n - f` members (whose states reach down to it) did
+//! not prepare anything else, and after which `n - f` prepared nothing. One more item orders what
+//! `f + 1` members store of each lane. Then the next member leads.
+//!
+//! *An outcome agrees with what was delivered.* Let a correct member have delivered `d` at a place `c`
+//! above the base: `n - f` members said the second bind for it, and any `n - f` states hold that of a
+//! correct one `m` among them, if they reach down to `c`: `m` prepared `d` before it left. If the path
+//! is longer than `c`, `n - f` states allow its chain at `c`; `m` allows none but `d`. If it ends
+//! before `c`, the member had also delivered something right after the end, since it delivers in order;
+//! but `n - f` states say that nothing was prepared there. The base itself was delivered by a correct
+//! member, and two chains cannot both be delivered at a place.
+//!
+//! *Every epoch that `f + 1` leave is closed.* All correct members leave then. Among the states of all
+//! of them let `b` be the highest base. Its owner heard from `n - f`, so from `f + 1` correct members,
+//! that they had delivered `b` (before they left, or they would not say so), and their states reach
+//! down to it: `b` is vouched for. Let `t` be the
+//! highest place that a correct member prepared. `n - f` had bound themselves to it, `f + 1` of them
+//! correct: they went the whole path. What a correct member prepared on the way is on that path,
+//! because two sets of `n - f` share a correct member that bound itself to both. And beyond `t` no
+//! correct member prepared anything. So these states resolve the epoch, and more states only add to
+//! each count. `resolve/tests.rs` searches all epochs of four members and two places.
+//!
+//! *Progress.* What all correct members store when they leave is stored in `n - 2f >= f + 1` of any
+//! `n - f` states, so the last item of the epoch orders it: even if every leader fails, or every clock
+//! runs wild, each epoch orders what was sent around before it.
+//!
+//! *A liar cannot end epoch after epoch.* As an owner that shows a batch to few, it makes at most `f`
+//! correct members leave for its lane, and their patience with it doubles. As a leader it stays until
+//! patience ends, and comes again after all others.
+//!
+//! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
+//! [`Output::Behind`].
+//!
+//! # Deviations
+//! Recovery is one atomic stream below, whose order fixes which states count, instead of a second
+//! protocol of agreements. Signs of life ride on binds, so a group that goes on gives no others.
+
+mod catch_up;
+mod closing;
+mod cuts;
+mod item;
+mod lacking;
+mod lanes;
+mod message;
+mod patience;
+mod resolve;
+
+pub use item::{Head, Item};
+pub use message::{Life, Message, Phase};
+use serde::{Deserialize, Serialize};
+
+use self::{
+    catch_up::CatchUp,
+    closing::{Closing, Heard as States},
+    cuts::Cuts,
+    lanes::{Lanes, Own},
+    patience::{BELOW, Patience},
+};
+use super::{
+    atomic::{self, Atomic, Input, Output, Position},
+    delivery::Delivery,
+};
+use crate::{
+    children::Children,
+    crypto::Digest,
+    effects::{Effects, Lane},
+    fault::Fault,
+    id::{PartyId, Peer, Round, Slot},
+    path::Segment,
+    protocol::{Early, Event, Kind, Protocol},
+    seat::Seat,
+    time::Span,
+};
+
+/// What makes two fast streams differ. It need not be the same at every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// How many items are kept for those who are behind. At least two are.
+    pub items_kept: u64,
+    /// How many bytes of ordered batches are kept for those who are behind.
+    pub bytes_kept: usize,
+    /// How many bytes of ordered batches wait for the user's credit. Beyond it the user has lagged.
+    pub lag_max: usize,
+    /// After how many rounds of signs of life without progress a member leaves an epoch.
+    pub patience: u64,
+    /// After how long without progress it does so anyway, by its clock. `None`: without a clock.
+    pub impatience: Option<Span>,
+}
+
+impl Default for Spec {
+    /// 1,024 items, 64 MiB of ordered batches, 64 MiB of lag; 2,048 rounds, which take longer than any
+    /// pause of a leader that is worth waiting for; a fifth of a second.
+    fn default() -> Self {
+        Self {
+            items_kept: 1_024,
+            bytes_kept: 64 << 20,
+            lag_max: 64 << 20,
+            patience: 2_048,
+            impatience: Some(Span::millis(200)),
+        }
+    }
+}
+
+/// Why a member wakes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Timer {
+    /// It may have waited long enough for the leader.
+    Leave,
+    /// It may have waited long enough to ask again for what it lacks.
+    Urge,
+}
+
+/// What is asked of the children.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// The stream of states.
+    Below(Input),
+}
+
+/// What the children tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Heard {
+    /// The stream of states.
+    Below(Output),
+}
+
+/// One fast stream at one member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fast {
+    spec: Spec,
+    /// How many items are delivered.
+    place: Round,
+    /// The slot of the payload that comes next.
+    slot: Slot,
+    chain: Digest,
+    epoch: u64,
+    /// Where the stream below was when the epoch began.
+    below: Position,
+    own: Own,
+    lanes: Lanes,
+    cuts: Cuts,
+    patience: Patience,
+    heard: States,
+    closing: Option<Closing>,
+    catch_up: CatchUp,
+    delivery: Delivery,
+}
+
+impl Protocol for Fast {
+    const KIND: Kind = Kind("fast");
+    type Spec = Spec;
+    type Input = Input;
+    type Output = Output;
+    type Message = Message;
+    type Timer = Timer;
+    type Ask = Ask;
+    type Heard = Heard;
+
+    fn new(seat: &Seat, spec: Spec) -> Self {
+        let Position { round: place, slot, chain, .. } = Position::default();
+        Self {
+            spec,
+            place,
+            slot,
+            chain,
+            epoch: 0,
+            below: Position::default(),
+            own: Own::default(),
+            lanes: Lanes::new(seat.thresholds().n()),
+            cuts: Cuts::at(place, chain),
+            patience: Patience::default(),
+            heard: States::default(),
+            closing: None,
+            catch_up: CatchUp::default(),
+            delivery: Delivery::default(),
+        }
+    }
+
+    fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
+        match event {
+            Event::Start => fx.ask(Ask::Below(Input::Pull { up_to: Slot::new(u64::MAX) })),
+            Event::Input(Input::Submit { batch }) => {
+                if let Err(batch) = self.own.submit(batch) {
+                    fx.output(Output::Refused { payloads: batch.len() as u64 });
+                }
+            }
+            Event::Input(Input::Pull { up_to }) => self.delivery.pull(up_to),
+            Event::Input(Input::Resume { position }) => self.on_resume(position, fx),
+            Event::Heard(Heard::Below(output)) => self.on_below(output, fx),
+            Event::Message { from: Peer::Member(from), message } => {
+                self.on_message(from, message, fx);
+            }
+            Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
+            Event::Timer(timer) => self.on_timer(timer, fx),
+            Event::Missed { from } => self.on_missed(from, fx),
+            Event::Behind { .. } | Event::Dropped { .. } => {}
+        }
+        self.advance(fx);
+    }
+
+    fn route<C: Children<Self>>(Ask::Below(input): Ask, children: &mut C) {
+        let spec = atomic::Spec::default();
+        children.ask::<Atomic>(BELOW.only(), spec, Some(input), |_, output| Heard::Below(output));
+    }
+
+    fn admit(seat: &Seat, from: Peer, message: &Message) -> Result<(), Fault> {
+        match from.member().filter(|from| seat.has(*from)) {
+            Some(_) => message.check(seat),
+            None => Err(Fault::Improper("not a member".into())),
+        }
+    }
+
+    fn lane(message: &Message) -> Lane {
+        message.lane()
+    }
+
+    fn early(&self, _: &Seat, child: Segment) -> Early {
+        if child == BELOW.only() { Early::Wait } else { Early::Never }
+    }
+}
+
+impl Fast {
+    fn on_message(&mut self, from: PartyId, message: Message, fx: &mut Effects<'_, Self>) {
+        match message {
+            Message::Batch { seq, batch } => self.on_batch(from, seq, batch),
+            Message::Heads { life, heads } => self.on_heads(from, life, heads, fx),
+            Message::Cut { place, item } => self.on_cut(from, place, item, fx),
+            Message::Bind { life, phase, place, chain, heads } => {
+                self.on_heads(from, life, heads, fx);
+                self.on_bind(from, (phase, life.epoch), (place, chain), fx);
+            }
+            Message::Pulse { life } => {
+                self.on_life(from, life, fx);
+                self.on_pulse(from, life.at, fx);
+            }
+            Message::Leave { epoch } => self.on_leave(from, epoch),
+            Message::Recall { epoch, at, seq } => self.on_recall(from, (epoch, at, seq), fx),
+            Message::Fetch { from: first } => self.on_fetch(from, first, fx),
+            Message::Told { first, items, at } => self.on_told(from, first, items, at),
+            Message::Gone { at } => self.on_gone(from, at),
+            Message::WantItem { place, chain } => self.on_want_item(from, place, chain, fx),
+            Message::Item { place, item } => self.on_item(place, item),
+            Message::WantBatches { lane, after, to } => {
+                self.on_want_batches(from, (lane, after, to), fx);
+            }
+            Message::Part { lane, to, seq, batch } => {
+                self.on_part(from, (lane, to), seq, batch, fx);
+            }
+        }
+    }
+
+    /// A batch of its owner. The owner stores it, of course.
+    fn on_batch(&mut self, from: PartyId, seq: u64, batch: crate::stream::batch::Batch) {
+        let lane = self.lanes.of_mut(from);
+        if lane.take(seq, batch) {
+            lane.claim(from, lane.top());
+        }
+    }
+
+    /// A member says what it stores.
+    fn on_heads(
+        &mut self,
+        from: PartyId,
+        life: Life,
+        heads: Vec<(PartyId, Head)>,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        self.on_life(from, life, fx);
+        for (lane, head) in heads {
+            self.lanes.of_mut(lane).claim(from, head);
+        }
+    }
+
+    /// Does all that can be done now.
+    fn advance(&mut self, fx: &mut Effects<'_, Self>) {
+        loop {
+            self.send_own(fx);
+            self.lead(fx);
+            self.bind(fx);
+            self.second(fx);
+            self.close(fx);
+            if !self.deliver(fx) {
+                break;
+            }
+        }
+        self.say_heads(fx);
+        self.wait(fx);
+        self.seek(fx);
+        self.tell_all(fx);
+        while let Some(output) = self.delivery.next() {
+            fx.output(output);
+        }
+        if let Some(from) = self.delivery.overflow(self.spec.lag_max) {
+            fx.output(Output::Lagged { from, to: self.slot });
+        }
+    }
+
+    fn send_own(&mut self, fx: &mut Effects<'_, Self>) {
+        while let Some((seq, batch)) = self.own.next() {
+            fx.broadcast(Message::Batch { seq, batch });
+        }
+    }
+
+    /// What is to be said of what is stored.
+    fn news(&mut self, fx: &Effects<'_, Self>) -> Vec<(PartyId, Head)> {
+        let heads = self.lanes.news(fx.seat().me());
+        self.lanes.said(&heads);
+        heads
+    }
+
+    /// Says what is stored, unless a bind is about to.
+    fn say_heads(&mut self, fx: &mut Effects<'_, Self>) {
+        let binds = self.cuts.marks.range(self.place.next()..);
+        let soon = binds.into_iter().any(|(_, mark)| mark.bound.is_some() && !mark.prepared);
+        if soon && !self.patience.left {
+            return;
+        }
+        let heads = self.news(fx);
+        if !heads.is_empty() {
+            let life = self.live();
+            fx.broadcast(Message::Heads { life, heads });
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! When to leave an epoch: rounds of signs of life, which a clock may only shorten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Ask, Fast, Timer,
+    message::{Life, Message},
+    resolve::State,
+};
+use crate::{
+    effects::Effects,
+    id::{PartyId, Round},
+    path::Role,
+    stream::{
+        atomic::{Input as Order, Position},
+        batch::Batch,
+    },
+    time::Span,
+    wire,
+};
+
+/// After how many rounds without progress a member asks again for what it lacks.
+const URGE_ROUNDS: u64 = 16;
+
+/// After how long without progress a member that has a clock does so.
+const URGE_AFTER: Span = Span::millis(5);
+
+/// How often it does so at most: those who have what it lacks have answered by then.
+const URGES_MAX: u8 = 8;
+
+/// How much longer than for any progress at all a member waits for a lane that is passed over.
+const STARVING: u64 = 4;
+
+/// How often the patience with one lane doubles at most.
+const STRIKES_MAX: u32 = 16;
+
+/// How long a lane has been passed over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Passed {
+    /// How far it was ordered.
+    seq: u64,
+    /// Since which round it waits.
+    since: u64,
+    /// How many epochs were left because of it.
+    strikes: u32,
+}
+
+/// What decides when this member leaves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Patience {
+    /// How many signs of life each member gave in this epoch.
+    lives: BTreeMap<PartyId, u64>,
+    /// How many this member gave.
+    mine: u64,
+    /// The round of the last progress.
+    since: u64,
+    /// The round in which it last asked again.
+    urged: u64,
+    /// Whether it waits for anything.
+    waiting: bool,
+    passed: BTreeMap<PartyId, Passed>,
+    /// Whether it has left.
+    pub(super) left: bool,
+    /// How many items it had delivered then.
+    left_at: Option<Round>,
+    /// Who has left.
+    pub(super) left_by: BTreeSet<PartyId>,
+    /// How far each lane was stored when this member left.
+    pub(super) claimed: BTreeMap<PartyId, u64>,
+    /// Where it was when its alarm was set.
+    alarm: Option<Round>,
+    urge_set: bool,
+    urge_at: Round,
+    /// How often its clock made it ask again since the last progress.
+    urges: u8,
+}
+
+impl Patience {
+    /// A member gives a sign of life.
+    pub(super) fn hear(&mut self, from: PartyId, count: u64) {
+        let known = self.lives.entry(from).or_default();
+        *known = count.max(*known);
+    }
+
+    /// Whether this member waits for anything.
+    pub(super) fn waits(&self) -> bool {
+        self.waiting
+    }
+
+    /// The `k`-th highest count.
+    fn reached(&self, k: usize) -> u64 {
+        let mut counts: Vec<u64> = self.lives.values().copied().collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        counts.get(k - 1).copied().unwrap_or(0)
+    }
+
+    /// Forgets the epoch.
+    pub(super) fn enter(&mut self) {
+        let passed = std::mem::take(&mut self.passed).into_iter();
+        let passed = passed.map(|(lane, it)| (lane, Passed { since: 0, ..it })).collect();
+        let (alarm, urge_set) = (self.alarm, self.urge_set);
+        *self = Self { passed, alarm, urge_set, ..Self::default() };
+    }
+}
+
+impl Fast {
+    /// One more sign of life.
+    pub(super) fn live(&mut self) -> Life {
+        self.patience.mine += 1;
+        self.life()
+    }
+
+    /// The last sign of life, again.
+    pub(super) fn life(&self) -> Life {
+        Life { epoch: self.epoch, count: self.patience.mine, at: self.stands() }
+    }
+
+    /// How many items it says to have delivered. Of those that it delivers after it left its state does
+    /// not speak, so they must not move anybody's base.
+    pub(super) fn stands(&self) -> Round {
+        self.patience.left_at.unwrap_or(self.place)
+    }
+
+    /// Another member gives a sign of life.
+    pub(super) fn on_life(&mut self, from: PartyId, life: Life, fx: &mut Effects<'_, Self>) {
+        self.catch_up.reached(from, life.at, life.epoch, self.epoch);
+        if life.epoch == self.epoch {
+            self.patience.hear(from, life.count);
+        }
+        let low = self.catch_up.low(fx.seat().thresholds().available());
+        self.cuts.raise_base(low.min(self.place));
+    }
+
+    /// Another member has left.
+    pub(super) fn on_leave(&mut self, from: PartyId, epoch: u64) {
+        if epoch == self.epoch {
+            self.patience.left_by.insert(from);
+        } else if epoch > self.epoch {
+            self.catch_up.dropped(from, epoch);
+        }
+    }
+
+    /// An item was delivered.
+    pub(super) fn progressed(&mut self, fx: &mut Effects<'_, Self>) {
+        self.patience.since = self.patience.reached(fx.seat().thresholds().available());
+        self.patience.urged = self.patience.since;
+        self.patience.urges = 0;
+        self.catch_up.progressed();
+    }
+
+    /// Whether anything is to be ordered, as far as this member knows.
+    fn waits(&self) -> bool {
+        self.own.is_under_way()
+            || self.lanes.iter().any(|(_, lane)| lane.waits())
+            || !self.cuts.items.is_empty()
+            || !self.cuts.targets.is_empty()
+            || self.closing.is_some()
+    }
+
+    /// Gives the signs of life that are due, asks again, leaves.
+    pub(super) fn wait(&mut self, fx: &mut Effects<'_, Self>) {
+        let thresholds = fx.seat().thresholds();
+        let (round, led) = (
+            self.patience.reached(thresholds.available()),
+            self.patience.reached(thresholds.one_correct()),
+        );
+        let waits = self.waits();
+        if waits && !self.patience.waiting {
+            (self.patience.since, self.patience.urged) = (round, round);
+        }
+        self.patience.waiting = waits;
+        let due = if waits { round + 1 } else { led.min(round + 1) };
+        if self.patience.mine < due {
+            let life = self.live();
+            fx.broadcast(Message::Pulse { life });
+        }
+        if waits && round >= self.patience.urged + URGE_ROUNDS {
+            self.patience.urged = round;
+            self.urge(fx);
+        }
+        if !self.patience.left && self.is_out_of_patience(round, fx) {
+            self.leave(fx);
+        }
+        self.set_alarms(fx);
+    }
+
+    fn is_out_of_patience(&mut self, round: u64, fx: &Effects<'_, Self>) -> bool {
+        let others = self.patience.left_by.len() >= fx.seat().thresholds().one_correct();
+        let stalled = self.patience.waiting && round >= self.patience.since + self.spec.patience;
+        others || stalled || self.is_passed_over(round, fx.seat().me())
+    }
+
+    /// Whether this member's lane, or that of one who has left, waits although others go on. The
+    /// patience with a lane doubles each time, so a liar does not end epoch after epoch with it.
+    fn is_passed_over(&mut self, round: u64, me: PartyId) -> bool {
+        let mut over = false;
+        for (lane, it) in self.lanes.iter() {
+            let ordered = it.ordered().seq;
+            let passed = self.patience.passed.entry(lane).or_default();
+            if passed.seq != ordered || !it.waits() {
+                (passed.seq, passed.since) = (ordered, round);
+            }
+            let counts = lane == me || self.patience.left_by.contains(&lane);
+            let patience = (self.spec.patience * STARVING) << passed.strikes;
+            if counts && round >= passed.since.saturating_add(patience) {
+                passed.strikes = (passed.strikes + 1).min(STRIKES_MAX);
+                over = true;
+            }
+        }
+        over
+    }
+
+    /// Takes no more part in the epoch, and says what it knows of it.
+    fn leave(&mut self, fx: &mut Effects<'_, Self>) {
+        self.patience.left = true;
+        self.patience.left_at = Some(self.place);
+        let tops = self.lanes.iter().map(|(lane, it)| (lane, it.top().seq));
+        self.patience.claimed = tops.collect();
+        fx.broadcast(Message::Leave { epoch: self.epoch });
+        let state = State {
+            epoch: self.epoch,
+            base: self.cuts.base(),
+            delivered: self.place,
+            claims: self.cuts.claims(),
+            lanes: self.lanes.iter().map(|(_, lane)| lane.stored()).collect(),
+        };
+        let batch = Batch::of([wire::encode(&state)]);
+        fx.ask(Ask::Below(Order::Submit { batch }));
+    }
+
+    /// Forgets what the last epoch left, and begins the next one.
+    pub(super) fn enter(&mut self, below: Position, fx: &mut Effects<'_, Self>) {
+        if let Some(closing) = self.closing.take()
+            && closing.states.contains_key(&fx.seat().me())
+        {
+            for (lane, it) in self.lanes.iter_mut() {
+                if lane != fx.seat().me() {
+                    it.forsaken = self.patience.claimed.get(&lane).copied().unwrap_or(0);
+                }
+            }
+        }
+        self.epoch += 1;
+        self.begin(below, fx);
+    }
+
+    /// Begins an epoch here.
+    pub(super) fn begin(&mut self, below: Position, fx: &mut Effects<'_, Self>) {
+        self.below = below;
+        self.patience.enter();
+        self.cuts = super::cuts::Cuts::at(self.place, self.chain);
+        self.lanes.unsay();
+        let (epoch, at) = (self.epoch, self.place);
+        for party in self.catch_up.recall(epoch) {
+            if party != fx.seat().me() {
+                let seq = self.lanes.of(party).top().seq;
+                fx.send(party, Message::Recall { epoch, at, seq });
+            }
+        }
+    }
+
+    fn set_alarms(&mut self, fx: &mut Effects<'_, Self>) {
+        let Some(after) = self.spec.impatience.filter(|_| self.patience.waiting) else { return };
+        if self.patience.alarm.is_none() && !self.patience.left {
+            self.patience.alarm = Some(self.place);
+            fx.arm(Timer::Leave, after);
+        }
+        if !self.patience.urge_set && self.patience.urges < URGES_MAX {
+            self.patience.urge_set = true;
+            self.patience.urges += 1;
+            self.patience.urge_at = self.place;
+            fx.arm(Timer::Urge, URGE_AFTER.min(after));
+        }
+    }
+
+    /// The clock says that this member has waited long enough, if nothing has happened since.
+    pub(super) fn on_timer(&mut self, timer: Timer, fx: &mut Effects<'_, Self>) {
+        match timer {
+            Timer::Leave => {
+                let stalled = self.patience.alarm.take() == Some(self.place);
+                if stalled && self.patience.waiting && !self.patience.left {
+                    self.leave(fx);
+                }
+            }
+            Timer::Urge => {
+                self.patience.urge_set = false;
+                if self.patience.waiting && self.patience.urge_at == self.place {
+                    self.urge(fx);
+                }
+            }
+        }
+    }
+}
+
+/// Where the stream of states hangs.
+pub(super) const BELOW: Role = Role::Stream;

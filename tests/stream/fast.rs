@@ -1,0 +1,214 @@
+//! The fast lane: with a leader that works, and with every other.
+
+use maftia_core::{
+    id::PartyId,
+    protocol::Protocol,
+    sim::{
+        Group, Pick, Rng, World,
+        adversary::{Random, Script},
+        behaviour::{Behaviour, Crash, Equivocate, Late, Mute, Replay, Withhold},
+        oracle, p, property, size,
+    },
+    stream::{
+        atomic::{Atomic, Input},
+        batch::Batch,
+        fast::{Fast, Spec},
+    },
+    time::Span,
+};
+
+use crate::group::{
+    check, deliver, delivered, ends, finish, resumes_after, send, small, starved, submit, take_all,
+    work,
+};
+
+/// Little patience; and no clock, one that always says it is too late, or one that hardly ever does.
+fn spec(seed: u64) -> Spec {
+    let impatience = match seed % 3 {
+        0 => None,
+        1 => Some(Span::micros(0)),
+        _ => Some(Span::millis(200)),
+    };
+    Spec { patience: 12, impatience, ..Spec::default() }
+}
+
+fn group(n: u16, seed: u64) -> Group<Fast> {
+    crate::group::group(n, seed, spec(seed))
+}
+
+/// A group whose first leaders are corrupted.
+fn led_by(n: u16, seed: u64, misdeed: impl Fn() -> Box<dyn Behaviour>) -> Group<Fast> {
+    let mut group = group(n, seed);
+    for liar in PartyId::all(n).take(usize::from((n - 1) / 3)) {
+        group.corrupt_boxed(Group::<Fast>::owner(liar), misdeed());
+    }
+    group
+}
+
+#[test]
+fn everything_is_delivered_by_all_in_one_order_whatever_the_others_do() {
+    property(48, |seed| {
+        let (n, _) = size(seed, &[4, 5, 7]);
+        let mut group = group(n, seed).corrupt_any().restarts(2);
+        if seed % 4 == 3 {
+            group = group.detach([Atomic::KIND]);
+        }
+        let submitted = work(&mut group, n, 3);
+        check(&group, &submitted);
+        let bounds = oracle::Bounds { instances: 200, waiting: 600, snapshot: 1 << 20 };
+        oracle::bounded(&group, bounds).unwrap();
+    });
+}
+
+#[test]
+fn in_peace_one_leader_orders_everything_and_no_state_is_left() {
+    property(24, |seed| {
+        let (n, _) = size(seed, &[4, 5, 7]);
+        let spec = Spec { impatience: None, ..Spec::default() };
+        let mut group: Group<Fast> = crate::group::group(n, seed, spec);
+        let submitted = work(&mut group, n, 3);
+        check(&group, &submitted);
+        let last = ends(group.outputs(p(0))).pop().unwrap();
+        assert_eq!(last.first, p(0), "nobody was impatient");
+    });
+}
+
+#[test]
+fn a_leader_that_lies_or_fails_holds_nobody_up() {
+    property(48, |seed| {
+        let (n, _) = small(seed);
+        let mut group = led_by(n, seed, || match seed / 3 % 6 {
+            0 => Box::new(Crash::after(seed % 200 * 3)),
+            1 => Box::new(Mute),
+            2 => Box::new(Late::default()),
+            3 => Box::new(Replay::default()),
+            4 => Box::new(Equivocate::at_random()),
+            _ => Box::new(Withhold::from_all_but([p(n - 1)])),
+        });
+        let submitted = work(&mut group, n, 3);
+        check(&group, &submitted);
+    });
+}
+
+/// The first leaders hear nothing of one member, so that they never order what it submits, and do all
+/// else as they should.
+#[test]
+fn leaders_that_pass_one_lane_over_are_left() {
+    property(16, |seed| {
+        let (n, liars) = small(seed);
+        let owner = |party| Group::<Fast>::owner(party);
+        let (over, leaders) = (owner(p(n - 1)), PartyId::all(n).take(liars.len()).map(owner));
+        let leaders: Vec<_> = leaders.collect();
+        let mut group = led_by(n, seed, || Box::new(Crash::after(u64::MAX)));
+        group.set_adversary(Script(move |world: &World, rng: &mut Rng| {
+            let pool = world.pool();
+            let heard = |queue: &usize| match pool.head(*queue).letter.frame() {
+                Some((from, to, _)) => from != over || !leaders.contains(&to),
+                None => true,
+            };
+            let free: Vec<_> = (0..pool.queues()).filter(heard).collect();
+            if free.is_empty() { None } else { Some(Pick::head(*rng.choose(&free))) }
+        }));
+        let submitted = send(&mut group, n, 2);
+        deliver(&mut group, &submitted);
+        group.set_adversary(Random);
+        finish(&mut group, &submitted);
+        check(&group, &submitted);
+    });
+}
+
+#[test]
+fn one_who_tells_everybody_another_batch_splits_nobody() {
+    property(16, |seed| {
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed);
+        for liar in &liars {
+            group = group.corrupt(*liar, Equivocate::at_random());
+        }
+        take_all(&mut group);
+        for liar in liars {
+            for (face, payload) in ["left", "right"].into_iter().enumerate() {
+                group.input_face(liar, face, Input::Submit { batch: Batch::of([payload]) });
+            }
+        }
+        let mut submitted = Vec::new();
+        for party in group.correct() {
+            submit(&mut group, party, "x");
+            submitted.push((party, "x".to_string()));
+        }
+        finish(&mut group, &submitted);
+        check(&group, &submitted);
+    });
+}
+
+#[test]
+fn one_who_shows_its_batches_to_few_holds_nobody_up() {
+    property(16, |seed| {
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed);
+        for liar in liars {
+            group = group.corrupt(liar, Withhold::from_all_but([p((seed % 3) as u16)]));
+        }
+        let submitted = work(&mut group, n, 2);
+        check(&group, &submitted);
+    });
+}
+
+#[test]
+fn a_group_rests_beside_liars_that_are_only_silent_or_late() {
+    property(24, |seed| {
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed);
+        for liar in liars {
+            let misdeed: Box<dyn Behaviour> = match seed % 3 {
+                0 => Box::new(Crash::after(seed % 200 * 3)),
+                1 => Box::new(Mute),
+                _ => Box::new(Late::default()),
+            };
+            group.corrupt_boxed(Group::<Fast>::owner(liar), misdeed);
+        }
+        let submitted = send(&mut group, n, 2);
+        deliver(&mut group, &submitted);
+        group.run();
+        check(&group, &submitted);
+    });
+}
+
+#[test]
+fn whoever_lost_frames_asks_for_them_again() {
+    property(24, |seed| {
+        let (n, _) = small(seed);
+        let mut group = group(n, seed).losses(3);
+        let submitted = work(&mut group, n, 3);
+        check(&group, &submitted);
+    });
+}
+
+#[test]
+fn one_who_starved_for_some_items_catches_up() {
+    property(6, |seed| {
+        let group = starved::<Fast>(seed, 40, spec(seed));
+        let all = delivered(group.outputs(p(0)));
+        assert_eq!(all.len(), 41, "and its own payload is ordered in the end");
+        assert_eq!(delivered(group.outputs(*group.correct().last().unwrap())), all);
+        oracle::no_slander(&group).unwrap();
+    });
+}
+
+#[test]
+fn one_who_starved_beyond_what_is_kept_resumes() {
+    property(3, |seed| {
+        resumes_after::<Fast>(seed, 220, Spec { items_kept: 16, ..spec(seed) });
+    });
+}
+
+#[test]
+fn a_group_that_has_nothing_to_say_is_silent() {
+    let mut group = group(7, 3).corrupt(p(6), Mute);
+    take_all(&mut group);
+    group.run();
+    assert_eq!(group.steps(), 7, "what the users asked is all that happened");
+    submit(&mut group, p(2), "x");
+    group.run();
+    assert_eq!(ends(group.outputs(p(0))).len(), 1, "one payload does not keep the group busy");
+}

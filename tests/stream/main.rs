@@ -1,0 +1,14 @@
+//! The promises of the atomic stream in simulated worlds: groups of 4, 5 and 7, every misdeed, every
+//! scheduler, restarts, children of their own; for each engine.
+//!
+//! *Total order*, *integrity* (no duplicates, no gaps, the order of submission), *liveness*: all that
+//! correct parties submitted is delivered by all of them, whatever liars go on doing. *Rest*: when
+//! the liars have fallen silent, so does the group. *No slander*. *Bounded memory*.
+//!
+//! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test stream`, and `MAFTIA_N=7` for one size.
+
+#![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
+
+mod fast;
+mod group;
+mod rounds;
