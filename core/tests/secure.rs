@@ -27,7 +27,8 @@ use maftia_core::{
     stream::{
         atomic::{self, Atomic, Position},
         batch::Batch,
-        secure::{Author, Input, Output, Secure, Spec},
+        fast::Fast,
+        secure::{Author, Engine, Input, Output, Secure, Spec},
     },
     wire,
 };
@@ -46,7 +47,11 @@ const LIARS_STEPS: u64 = 1_000;
 type Slots = Vec<Option<(Author, Batch)>>;
 
 fn group(n: u16, seed: u64) -> Group<Stream> {
-    let mut group = Group::<Stream>::new(n, (n - 1) / 3, seed, Spec::default());
+    group_over::<Atomic>(n, seed)
+}
+
+fn group_over<A: Engine<Spec: Default>>(n: u16, seed: u64) -> Group<Secure<A>> {
+    let mut group = Group::<Secure<A>>::new(n, (n - 1) / 3, seed, Spec::default());
     group.set_steps_max(STEPS_MAX);
     group.set_adversary(Relents::at(UNFAIR_STEPS));
     for party in PartyId::all(n) {
@@ -55,7 +60,7 @@ fn group(n: u16, seed: u64) -> Group<Stream> {
     group
 }
 
-fn submit(group: &mut Group<Stream>, party: PartyId, payload: &str) {
+fn submit<A: Engine>(group: &mut Group<Secure<A>>, party: PartyId, payload: &str) {
     group.input(party, Input::Submit { batch: Batch::of([payload]) });
 }
 
@@ -93,7 +98,7 @@ fn ends(outputs: &[Output]) -> Vec<Position> {
 }
 
 /// Some payloads of everybody in some waves, among which whatever is in flight may arrive.
-fn send(group: &mut Group<Stream>, n: u16, waves: usize) -> Vec<(PartyId, String)> {
+fn send<A: Engine>(group: &mut Group<Secure<A>>, n: u16, waves: usize) -> Vec<(PartyId, String)> {
     let mut submitted = Vec::new();
     for wave in 0..waves {
         for party in PartyId::all(n) {
@@ -109,10 +114,10 @@ fn send(group: &mut Group<Stream>, n: u16, waves: usize) -> Vec<(PartyId, String
 
 /// Goes on until every correct party has delivered what correct ones submitted; then lets liars go on
 /// for a while, fall silent, and all others come to rest.
-fn finish(group: &mut Group<Stream>, submitted: &[(PartyId, String)]) {
+fn finish<A: Engine>(group: &mut Group<Secure<A>>, submitted: &[(PartyId, String)]) {
     let correct = group.correct();
     let expected = submitted.iter().filter(|(party, _)| correct.contains(party)).count();
-    let lacks = |group: &Group<Stream>, party: &PartyId| {
+    let lacks = |group: &Group<Secure<A>>, party: &PartyId| {
         let all = slots(group.outputs(*party));
         correct.iter().map(|author| of(&all, *author).len()).sum::<usize>() < expected
     };
@@ -136,12 +141,12 @@ fn finish(group: &mut Group<Stream>, submitted: &[(PartyId, String)]) {
 }
 
 /// The same slots everywhere, all that correct parties submitted in their order, no slander, rest.
-fn check(group: &Group<Stream>, submitted: &[(PartyId, String)]) -> Slots {
+fn check<A: Engine>(group: &Group<Secure<A>>, submitted: &[(PartyId, String)]) -> Slots {
     let correct = group.correct();
     let lists: Vec<_> =
         correct.iter().map(|party| (*party, slots(group.outputs(*party)))).collect();
     let run: Run<'_, _> =
-        lists.iter().map(|(party, list)| (Group::<Stream>::owner(*party), &list[..])).collect();
+        lists.iter().map(|(party, list)| (Group::<Secure<A>>::owner(*party), &list[..])).collect();
     oracle::total_order(&run).unwrap();
     for (at, list) in &lists {
         for party in &correct {
@@ -200,6 +205,18 @@ fn whatever_links_lose_everything_is_opened_by_all() {
         }
         let submitted = send(&mut group, n, 4);
         group.set_adversary(Random);
+        finish(&mut group, &submitted);
+        check(&group, &submitted);
+    });
+}
+
+/// Another engine, the same promises.
+#[test]
+fn the_fast_engine_does_the_same() {
+    property(16, |seed| {
+        let (n, _) = size(seed, &[4, 7]);
+        let mut group = group_over::<Fast>(n, seed).corrupt_any().restarts(seed % 2);
+        let submitted = send(&mut group, n, 3);
         finish(&mut group, &submitted);
         check(&group, &submitted);
     });
