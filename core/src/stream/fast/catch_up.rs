@@ -132,10 +132,15 @@ impl CatchUp {
     fn jump(&mut self, place: Round) {
         self.kept.clear();
         self.told = self.told.split_off(&place.next());
-        self.wanted = self.wanted.split_off(&(place.next(), Digest::new([0; 32])));
+        self.forget();
+        self.progressed();
+    }
+
+    /// What was asked for is ordered, or never will be.
+    pub(super) fn forget(&mut self) {
+        self.wanted.clear();
         self.coming.clear();
         self.segments.clear();
-        self.progressed();
     }
 
     /// Whether to answer a member that asks about this place. `here` is where this one is.

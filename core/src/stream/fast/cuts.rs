@@ -330,6 +330,10 @@ impl Fast {
     pub(super) fn deliver(&mut self, fx: &mut Effects<'_, Self>) -> bool {
         self.aim(fx);
         let next = self.place.next();
+        // Else what is said of the epoch when it is left would know no bound.
+        if self.closing.is_none() && !self.may_bind(next) {
+            return false;
+        }
         let Some(chain) = self.cuts.targets.get(&next).copied() else { return false };
         let Some(item) = self.cuts.items.get(&next).and_then(|items| items.get(&chain)) else {
             self.want_items(fx);

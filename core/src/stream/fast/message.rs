@@ -15,6 +15,9 @@ use crate::{
 /// The most items that are told at once.
 pub(super) const TOLD_MAX: u64 = 32;
 
+/// Beyond this nothing is counted: a million items a second reach it after a hundred thousand years.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// Which of the two binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
@@ -33,6 +36,12 @@ pub struct Life {
     pub count: u64,
     /// Where it is: how many items it has delivered.
     pub at: Round,
+}
+
+impl Life {
+    fn numbers(self) -> [u64; 3] {
+        [self.epoch, self.count, self.at.number()]
+    }
 }
 
 /// What the members say to each other.
@@ -150,6 +159,9 @@ impl Message {
     /// Judges a message of a member without looking at any state.
     pub(super) fn check(&self, seat: &Seat) -> Result<(), Fault> {
         let improper = |what: &str| Err(Fault::Improper(what.into()));
+        if self.numbers().iter().any(|number| *number > NUMBER_MAX) {
+            return improper("a number that nothing has");
+        }
         match self {
             Self::Batch { batch, .. } | Self::Part { batch, .. } => {
                 if batch.is_empty() {
@@ -173,6 +185,24 @@ impl Message {
                 if proper { Ok(()) } else { improper("tells items that there cannot be") }
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Numbers that are reckoned with.
+    fn numbers(&self) -> [u64; 3] {
+        match self {
+            Self::Batch { seq, .. } | Self::Part { seq, .. } => [*seq, 0, 0],
+            Self::Heads { life, .. } | Self::Pulse { life } => life.numbers(),
+            Self::Bind { life, place, .. } => [place.number(), life.count, life.at.number()],
+            Self::Cut { place, item } | Self::Item { place, item } => {
+                [place.number(), item.epoch, 0]
+            }
+            Self::Leave { epoch } => [*epoch, 0, 0],
+            Self::Recall { epoch, at, seq } => [*epoch, at.number(), *seq],
+            Self::Fetch { from: place } | Self::WantItem { place, .. } => [place.number(), 0, 0],
+            Self::Told { first, at, .. } => [first.number(), at.number(), 0],
+            Self::Gone { at } => [at.number(), 0, 0],
+            Self::WantBatches { after, to, .. } => [after.seq, to.seq, 0],
         }
     }
 

@@ -250,6 +250,7 @@ impl Fast {
         self.below = below;
         self.patience.enter();
         self.cuts = super::cuts::Cuts::at(self.place, self.chain);
+        self.catch_up.forget();
         self.lanes.unsay();
         let (epoch, at) = (self.epoch, self.place);
         for party in self.catch_up.recall(epoch) {
