@@ -28,6 +28,7 @@ use maftia_core::{
     seat::{Directory, Owner, Seat},
     stream::{
         atomic::Atomic, closing::Closing, consistent::ConsistentStream, reliable::ReliableStream,
+        secure::Secure,
     },
     wire,
 };
@@ -56,10 +57,12 @@ pub const DETACHED: [Kind; 4] =
     [Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
 
 /// The same for members that communicate.
-const DETACHED_SERVICES: [Kind; 6] = [
+const DETACHED_SERVICES: [Kind; 8] = [
     ReliableStream::KIND,
     ConsistentStream::KIND,
     Closing::<Atomic>::KIND,
+    Closing::<Secure<Atomic>>::KIND,
+    Secure::<Atomic>::KIND,
     Atomic::KIND,
     Kind("multivalued"),
     Kind("validated"),
@@ -170,15 +173,14 @@ impl Assembly {
         ring: &Keyring,
         durability: Durability,
         outputs: Box<dyn Fn(cs::services::Output) + Send>,
-    ) -> Result<(Node<Services<Q>>, PartyId, u16), NodeError> {
+    ) -> Result<(Node<Services<Q>>, Seat), NodeError> {
         let Owner::Party(group, party) = ring.owner() else { return Err(NodeError::Thread) };
         let group = self.config.group(group).ok_or(NodeError::Thread)?;
-        let n = group.thresholds.n();
-        let members = PartyId::all(n).map(|at| Owner::Party(group.id, at));
+        let members = PartyId::all(group.thresholds.n()).map(|at| Owner::Party(group.id, at));
         let mut seat = self.seat(ring, group);
         seat.id = InstanceId::root(group.id, group.epoch, SERVICES);
         let plan = Plan {
-            seat,
+            seat: seat.clone(),
             spec: (),
             network_id: self.network_id(),
             known: Arc::new(members.collect()),
@@ -192,7 +194,7 @@ impl Assembly {
             control: Box::new(|_, _, _| {}),
             frozen: Frozen::Fence,
         };
-        Ok((Node::start(plan).await?, party, n))
+        Ok((Node::start(plan).await?, seat))
     }
 
     /// What all who talk to each other must have in common: the keys, and what services begin with.

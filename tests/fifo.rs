@@ -128,7 +128,7 @@ fn complete<B: Carrier>(group: &Group<Fifo<B>>, waves: usize) {
 /// Open instances: the stream, its lanes, and what each keeps and expects.
 fn bounds(n: u16) -> oracle::Bounds {
     let instances = 1 + usize::from(n) * (1 + (WINDOW + KEPT + 8) as usize);
-    oracle::Bounds { instances, waiting: 0, snapshot: 1 << 20 }
+    oracle::Bounds { instances, waiting: 0, snapshot: 3 << 20 }
 }
 
 fn whatever_the_others_do<B: Carrier>(total: bool) {
@@ -223,15 +223,18 @@ fn age_costs_nothing<B: Carrier>() {
             group = group.corrupt(p(3), Crash::after(0));
         }
         take_all(&mut group);
-        for wave in 0..160 {
+        for wave in 0..290 {
             for party in PartyId::all(n) {
                 submit(&mut group, party, &format!("{party} in wave {wave}"));
             }
             group.run();
-            // What the first window and what is kept of it take, and no more ever after.
-            oracle::bounded(&group, oracle::Bounds { snapshot: 150_000, ..bounds(n) }).unwrap();
+            // What is kept and expected takes, and no more ever after.
+            if wave % 24 == 1 {
+                let most = oracle::Bounds { snapshot: 1_500_000, ..bounds(n) };
+                oracle::bounded(&group, most).unwrap();
+            }
         }
-        complete(&group, 160);
+        complete(&group, 290);
     });
 }
 
@@ -255,7 +258,7 @@ fn who_was_away_for_too_long_is_told_and_goes_on() {
         let mut group = group::<Reliable>(n, seed);
         let away = Group::<Fifo<Reliable>>::owner(p(n - 1));
         group.set_adversary(Starve::always([away]));
-        let (older, younger) = (3 * (WINDOW + KEPT), 3);
+        let (older, younger) = (2 * WINDOW + KEPT, 3);
         take_all(&mut group);
         for wave in 0..older {
             submit(&mut group, p(0), &format!("{wave}"));

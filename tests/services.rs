@@ -169,7 +169,7 @@ fn a_sender_is_held_back_and_a_late_reader_has_it_all() {
     maftia::run(async {
         let group: Group = Group::embedded(4).await.unwrap();
         let mut ends = group.open::<ReliableStream<u32>>("numbers").await.unwrap();
-        let count = 3_000;
+        let count = 2_000;
         for number in 0..count {
             ends[0].send(&number).await.unwrap();
         }

@@ -124,7 +124,7 @@ impl<Q: Predicate<Proof = Bytes>, K: Kind, T: Payload> Class<Q> for Broadcast<K,
     }
 
     fn over(port: Port, at: Terms<PartyId>) -> Self {
-        Self { port, me: at.me, sender: at.terms, marker: PhantomData }
+        Self { port, me: at.seat.me(), sender: at.terms, marker: PhantomData }
     }
 }
 

@@ -14,6 +14,8 @@ use maftia_core::{
     config::Config,
     crypto::deal::{Deal, Keyring},
     id::{GroupId, PartyId},
+    path::Role,
+    seat::Seat,
 };
 
 use super::{
@@ -58,8 +60,7 @@ pub enum StartError {
 
 /// One member of a group, which opens instances by name. `Q` is what its agreements may decide.
 pub struct Member<Q: Predicate<Proof = Bytes> = Anything> {
-    party: PartyId,
-    n: u16,
+    seat: Seat,
     node: Arc<Node<Services<Q>>>,
     registry: Arc<Registry>,
 }
@@ -76,13 +77,13 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
         let registry = Arc::new(Registry::default());
         let outputs = Arc::clone(&registry);
         let outputs = Box::new(move |output| outputs.take(output));
-        let (node, party, n) = assembly.services(ring, durability, outputs).await?;
-        Ok(Self { party, n, node: Arc::new(node), registry })
+        let (node, seat) = assembly.services(ring, durability, outputs).await?;
+        Ok(Self { seat, node: Arc::new(node), registry })
     }
 
     /// Which member this is.
     pub fn party(&self) -> PartyId {
-        self.party
+        self.seat.me()
     }
 
     /// Opens an instance whose class needs no terms.
@@ -111,7 +112,8 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
             None => OpenError::InUse(name.to_owned()),
         })?;
         let port = Port::new(&self.node, &self.registry, number, inbox);
-        Ok(C::over(port, Terms { me: self.party, n: self.n, terms }))
+        let seat = self.seat.child(Role::Named.at(number));
+        Ok(C::over(port, Terms { seat, terms }))
     }
 
     /// What this member holds against others.

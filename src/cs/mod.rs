@@ -7,7 +7,10 @@
 //! |---|---|---|
 //! | [`Broadcast`](broadcast::Broadcast): `broadcast`, `deliver` | [`ReliableBroadcast`], [`ConsistentBroadcast`] | who speaks |
 //! | [`Agreement`](agreement::Agreement): `propose`, `decide` | [`BinaryAgreement`], [`ValidatedAgreement`], [`ArrayAgreement`] | the predicate |
-//! | [`Stream`](stream::Stream): `send`, `next`, `close` | [`ReliableStream`], [`ConsistentStream`], [`AtomicStream`] | |
+//! | [`Stream`](stream::Stream): `send`, `next`, `close` | [`ReliableStream`], [`ConsistentStream`], [`AtomicStream`], [`SecureAtomicStream`] | |
+//! | `toss` | [`ThresholdCoin`] | |
+//! | `sign`, `verify` | [`ThresholdSignature`] | |
+//! | `encrypt`, `open` | [`ThresholdCipher`] | |
 //!
 //! ```no_run
 //! use maftia::cs::{AtomicStream, Group};
@@ -44,11 +47,12 @@ pub mod group;
 pub mod port;
 pub mod services;
 pub mod stream;
+pub mod threshold;
 
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use maftia_core::id::PartyId;
+pub use maftia_actors::node::Stopped;
 pub use maftia_core::{agreement::Predicate, seat::Seat};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -57,7 +61,10 @@ pub use self::{
     broadcast::{BroadcastError, ConsistentBroadcast, ReliableBroadcast},
     group::{Group, Member, OpenError},
     port::Port,
-    stream::{AtomicStream, ConsistentStream, Delivery, ReliableStream, StreamError},
+    stream::{
+        AtomicStream, ConsistentStream, Delivery, ReliableStream, SecureAtomicStream, StreamError,
+    },
+    threshold::{CipherError, ThresholdCipher, ThresholdCoin, ThresholdSignature},
 };
 
 /// What can be sent: plain data, under the rules of [`wire`](maftia_core::wire).
@@ -72,10 +79,8 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 /// What an instance is opened with.
 #[derive(Debug)]
 pub struct Terms<T> {
-    /// The member that opens it.
-    pub me: PartyId,
-    /// The size of its group.
-    pub n: u16,
+    /// Where it sits: who opens it, in which group, with which keys.
+    pub seat: Seat,
     /// What the class asks for.
     pub terms: T,
 }

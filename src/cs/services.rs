@@ -14,7 +14,10 @@ use maftia_core::{
     agreement::{
         Predicate,
         binary::{self, Binary},
+        coin::{self, Coin},
         multivalued::{self, Multivalued},
+        opening::{self, Opening},
+        signature::{self, Signature},
         validated::{self, Validated},
     },
     broadcast::{
@@ -34,6 +37,7 @@ use maftia_core::{
         consistent::ConsistentStream,
         fifo,
         reliable::ReliableStream,
+        secure::{self, Secure},
     },
     wire,
 };
@@ -70,6 +74,14 @@ pub enum Spec<Q: Predicate<Proof = Bytes>> {
     ConsistentStream(fifo::Spec),
     /// An atomic stream.
     Atomic(closing::Spec<atomic::Spec>),
+    /// A secure atomic stream.
+    Secure(closing::Spec<secure::Spec<atomic::Spec>>),
+    /// A coin.
+    Coin(()),
+    /// A signature of the group.
+    Signature(()),
+    /// A ciphertext to the group.
+    Cipher(()),
 }
 
 /// What is asked of an instance.
@@ -91,6 +103,14 @@ pub enum Say {
     ConsistentStream(fifo::Input),
     /// Of an atomic stream.
     Atomic(closing::Input),
+    /// Of a secure atomic stream.
+    Secure(closing::Input),
+    /// Of a coin.
+    Coin(coin::Input),
+    /// Of a signature.
+    Signature(signature::Input),
+    /// Of a ciphertext.
+    Cipher(opening::Input),
 }
 
 /// What an instance tells.
@@ -112,8 +132,26 @@ pub enum Told {
     ConsistentStream(fifo::Output),
     /// An atomic stream.
     Atomic(closing::Output),
+    /// A secure atomic stream.
+    Secure(closing::Output),
+    /// A coin.
+    Coin(coin::Output),
+    /// A signature.
+    Signature(signature::Output),
+    /// A ciphertext.
+    Cipher(opening::Output),
     /// What was proposed does not satisfy the predicate, so it was not.
     Improper,
+}
+
+impl Told {
+    /// Whether more may follow.
+    fn is_of_a_stream(&self) -> bool {
+        matches!(
+            self,
+            Self::ReliableStream(_) | Self::ConsistentStream(_) | Self::Atomic(_) | Self::Secure(_)
+        )
+    }
 }
 
 /// What the application asks.
@@ -274,7 +312,9 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
         classes!(
             Reliable: Reliable, Consistent: Consistent, Binary: Binary, Validated: Validated<Q>,
             Array: Multivalued<Q>, ReliableStream: ReliableStream,
-            ConsistentStream: ConsistentStream, Atomic: Closing<Atomic>
+            ConsistentStream: ConsistentStream, Atomic: Closing<Atomic>,
+            Secure: Closing<Secure<Atomic>>, Coin: Coin, Signature: Signature,
+            Cipher: Opening
         );
     }
 
@@ -352,6 +392,7 @@ impl<Q: Predicate<Proof = Bytes>> Services<Q> {
             Spec::ReliableStream(_) => Say::ReliableStream(fifo::Input::Pull { up_to }),
             Spec::ConsistentStream(_) => Say::ConsistentStream(fifo::Input::Pull { up_to }),
             Spec::Atomic(_) => Say::Atomic(closing::Input::Pull { up_to: Slot::new(up_to) }),
+            Spec::Secure(_) => Say::Secure(closing::Input::Pull { up_to: Slot::new(up_to) }),
             _ => return,
         };
         fx.ask(Ask { number, spec: instance.spec.clone(), say: Some(say) });
@@ -379,7 +420,7 @@ impl<Q: Predicate<Proof = Bytes>> Services<Q> {
             let say = Some(Say::Array(multivalued::Input::Approve(from)));
             return fx.ask(Ask { number, spec: instance.spec.clone(), say });
         }
-        if !matches!(told, Told::ReliableStream(_) | Told::ConsistentStream(_) | Told::Atomic(_)) {
+        if !told.is_of_a_stream() {
             instance.said = Some(told.clone());
         }
         if !instance.released {

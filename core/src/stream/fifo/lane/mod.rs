@@ -10,7 +10,7 @@
 //! | rule | waits for | because |
 //! |---|---|---|
 //! | L0 speak | `n - f` parties within [`WINDOW`] of it | more may never come; so all these take every broadcast as it comes |
-//! | L3 retire | all parties past it, or `n - f` of them by [`KEPT`] | whoever is not is slow, and is told |
+//! | L3 retire | all parties past it; or `n - f` when more than [`KEPT`] are kept | whoever is not is slow, and is told |
 //! | L5 skip | `f + 1` parties that do not keep it | one of them is correct; liars skip nothing |
 //!
 //! # Properties
@@ -35,7 +35,7 @@
 mod own;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -59,15 +59,19 @@ use crate::{
 /// between close machines, and each costs some hundred bytes at rest.
 pub const WINDOW: u64 = 16;
 
-/// How many delivered broadcasts are kept for those who are behind.
-pub const KEPT: u64 = 16;
+/// How many delivered broadcasts are kept for those who are behind: what a member misses whose thread
+/// waits for its turn. Each takes a kilobyte or two beside its item.
+pub const KEPT: u64 = 256;
+
+/// How many bytes of delivered items are kept for those who are behind.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// How often a party tells how far it is: every so many broadcasts. At most half a window.
 const STEP: u64 = 4;
 
-/// How often a party is answered that lost frames, while nothing is delivered: as often as its backlog
-/// may overflow meanwhile. The question is smaller than the answer.
-const ANSWERS_MAX: u8 = 64;
+/// How often a party is answered that lost frames, while nothing is delivered: a few times as often as
+/// it must ask for all that is kept. The question is smaller than the answer.
+const ANSWERS_MAX: u64 = 4 * KEPT / (WINDOW / 2);
 
 /// How many broadcasts that are over are retired in one step: a party that was away for a million passes
 /// over them in the next thousand steps.
@@ -112,6 +116,9 @@ pub struct Lane<B: Carrier> {
     retired: u64,
     /// What was delivered before its turn.
     early: BTreeMap<u64, Bytes>,
+    /// The sizes of the items that are kept, the oldest first, and of all of them, in bytes.
+    kept: VecDeque<usize>,
+    weight: usize,
     ended: bool,
     own: Own,
     /// What others have delivered, and what they do not keep, by their own word.
@@ -126,7 +133,7 @@ pub struct Lane<B: Carrier> {
     /// Whose frames were lost, until they say how far they were.
     lossy: BTreeSet<PartyId>,
     /// How often each was answered since this party last delivered something.
-    answered: BTreeMap<PartyId, u8>,
+    answered: BTreeMap<PartyId, u64>,
     marker: std::marker::PhantomData<B>,
 }
 
@@ -149,6 +156,8 @@ impl<B: Carrier> Protocol for Lane<B> {
             opened: 0,
             retired: 0,
             early: BTreeMap::new(),
+            kept: VecDeque::new(),
+            weight: 0,
             ended: false,
             own: Own::default(),
             reached: BTreeMap::new(),
@@ -200,7 +209,7 @@ impl<B: Carrier> Protocol for Lane<B> {
             return Err(Fault::Improper("not a member".into()));
         }
         match message {
-            Message::Recall { first, to, .. } if to.saturating_sub(*first) > WINDOW + KEPT => {
+            Message::Recall { first, to, .. } if to.saturating_sub(*first) > WINDOW => {
                 Err(Fault::Improper("recalls more than anybody keeps".into()))
             }
             Message::Recall { .. } | Message::Progress { .. } => Ok(()),
@@ -279,6 +288,8 @@ impl<B: Carrier> Lane<B> {
         while let Some(item) = self.early.remove(&self.next).filter(|_| !self.ended) {
             self.next += 1;
             self.answered.clear();
+            self.kept.push_back(item.len());
+            self.weight += item.len();
             self.deliver(item, fx);
         }
         self.retire(fx);
@@ -333,6 +344,7 @@ impl<B: Carrier> Lane<B> {
         if to > self.next {
             fx.output(Output::Lagged { first: self.next, to });
             (self.next, self.oldest) = (to, to);
+            (self.weight, self.kept) = (0, VecDeque::new());
             self.early = self.early.split_off(&to);
             self.settle(fx);
         }
@@ -347,18 +359,28 @@ impl<B: Carrier> Lane<B> {
     fn retire(&mut self, fx: &mut Effects<'_, Self>) {
         let t = fx.seat().thresholds();
         let by_all = highest(&self.reached, t.n().into());
-        let by_most = highest(&self.reached, t.available()).saturating_sub(KEPT);
-        let floor = by_all.max(by_most).min(self.next) / STEP * STEP;
-        self.oldest = self.oldest.max(floor);
+        let by_most = highest(&self.reached, t.available()).min(self.next);
+        while self.oldest + STEP <= by_all.min(self.next)
+            || (self.is_full() && self.oldest + STEP <= by_most)
+        {
+            let gone: usize = self.kept.drain(..STEP as usize).sum();
+            self.weight -= gone;
+            self.oldest += STEP;
+        }
         let to = self.oldest.min(self.retired + RETIRED_PER_STEP);
         (self.retired..to).for_each(|number| fx.retire(Role::Broadcast.at(number)));
         self.retired = to;
     }
 
-    /// Opens the broadcasts of the window, and asks again for frames that came before they were.
+    /// Whether more is kept than the slow can expect.
+    fn is_full(&self) -> bool {
+        self.kept.len() as u64 > KEPT || self.weight > KEPT_BYTES
+    }
+
+    /// Opens the broadcasts of the window, half of it at a time, and asks again for frames that came before they were.
     fn widen(&mut self, fx: &mut Effects<'_, Self>) {
         let top = self.next.saturating_add(WINDOW);
-        if self.ended || top <= self.opened {
+        if self.ended || top < self.opened + WINDOW / 2 {
             return;
         }
         let first = self.opened.max(self.next);

@@ -1,6 +1,6 @@
 //! Ending an atomic stream at the same slot everywhere.
 //!
-//! A layer above any engine that orders payloads as [`atomic`] does. A request to close is a payload
+//! A layer above any [`Engine`], that is any stream that orders payloads as [`atomic`] does. A request to close is a payload
 //! among the others; the slot in which the `f + 1`-th member's first request is ordered is the end.
 //!
 //! # Reference
@@ -28,6 +28,8 @@
 //! end. One that [resumes](Input::Resume) from a checkpoint brings who had asked by then, which
 //! [`Output::Asked`] told it.
 
+mod engine;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Debug,
@@ -36,10 +38,10 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::engine::Engine;
 use super::{
     atomic::{self, Position},
     batch::Batch,
-    fast,
 };
 use crate::{
     children::Children,
@@ -56,20 +58,6 @@ const PAYLOAD: u8 = 0;
 
 /// What stands alone for a request to close.
 const CLOSE: u8 = 1;
-
-/// An engine: whatever talks to its user as [`atomic`] does.
-pub trait Engine: Protocol<Input = atomic::Input, Output = atomic::Output> {
-    /// The name of a closing stream over this engine.
-    const CLOSING: Kind;
-}
-
-impl Engine for atomic::Atomic {
-    const CLOSING: Kind = Kind("closing atomic");
-}
-
-impl Engine for fast::Fast {
-    const CLOSING: Kind = Kind("closing fast");
-}
 
 /// What makes two closing streams differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,12 +115,12 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask<S> {
     engine: S,
-    input: Option<atomic::Input>,
+    input: atomic::Input,
 }
 
 /// What the engine tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Heard(atomic::Output);
+pub struct Heard(Option<atomic::Output>);
 
 /// A closing stream at one party.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -189,9 +177,12 @@ impl<E: Engine> Protocol for Closing<E> {
             Event::Input(Input::Pull { up_to }) => self.credit = self.credit.max(up_to),
             Event::Input(Input::Resume { position, asked }) => self.on_resume(position, asked, fx),
             Event::Input(Input::Close) => self.asking = true, // E1
-            Event::Heard(Heard(output)) => self.on_engine(output, fx), // E2, E3
+            Event::Heard(Heard(Some(output))) => self.on_engine(output, fx), // E2, E3
             Event::Message { message, .. } => match message {},
-            Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
+            Event::Heard(Heard(None))
+            | Event::Behind { .. }
+            | Event::Dropped { .. }
+            | Event::Missed { .. } => {}
             Event::Timer(never) => match never {},
         }
         self.try_request(fx);
@@ -199,7 +190,8 @@ impl<E: Engine> Protocol for Closing<E> {
     }
 
     fn route<C: Children<Self>>(Ask { engine, input }: Self::Ask, children: &mut C) {
-        children.ask::<E>(Role::Stream.only(), engine, input, |_, output| Heard(output));
+        let input = Some(E::ask(input));
+        children.ask::<E>(Role::Stream.only(), engine, input, |_, output| Heard(E::read(output)));
     }
 
     fn early(&self, _: &Seat, child: Segment) -> Early {
@@ -209,7 +201,7 @@ impl<E: Engine> Protocol for Closing<E> {
 
 impl<E: Engine> Closing<E> {
     fn tell(&self, input: atomic::Input, fx: &mut Effects<'_, Self>) {
-        fx.ask(Ask { engine: self.spec.engine.clone(), input: Some(input) });
+        fx.ask(Ask { engine: self.spec.engine.clone(), input });
     }
 
     fn on_submit(&mut self, batch: Batch, fx: &mut Effects<'_, Self>) {
@@ -241,7 +233,7 @@ impl<E: Engine> Closing<E> {
         }
         let covered = |output: &Output| match output {
             Output::Stream(atomic::Output::Deliver { first, batch, .. }) => {
-                first.plus(batch.len() as u64) <= position.slot
+                slot_after::<E>(*first, batch) <= position.slot
             }
             Output::Asked { at, .. } => *at < position.slot,
             Output::Closed { .. } => false,
@@ -285,10 +277,11 @@ impl<E: Engine> Closing<E> {
 
     /// E2: what was ordered, up to the end.
     fn on_batch(&mut self, first: Slot, from: PartyId, batch: &Batch, fx: &mut Effects<'_, Self>) {
-        self.reached = first.plus(batch.len() as u64);
+        self.reached = slot_after::<E>(first, batch);
+        let after = |at: Slot| if E::SLOT_A_PAYLOAD { at.next() } else { at };
         let mut run = (first, Vec::new());
         for (place, payload) in (0..).zip(batch.iter()) {
-            let at = first.plus(place);
+            let at = if E::SLOT_A_PAYLOAD { first.plus(place) } else { first };
             if self.end.is_some() {
                 return;
             }
@@ -296,7 +289,7 @@ impl<E: Engine> Closing<E> {
                 run.1.push(payload);
                 continue;
             }
-            self.keep_run(from, std::mem::replace(&mut run, (at.next(), Vec::new())));
+            self.keep_run(from, std::mem::replace(&mut run, (after(at), Vec::new())));
             if *payload == [CLOSE] {
                 self.on_asked(from, at, fx.seat());
             } else {
@@ -369,6 +362,11 @@ impl<E: Engine> Closing<E> {
             fx.output(output);
         }
     }
+}
+
+/// The slot after those of a batch.
+fn slot_after<E: Engine>(first: Slot, batch: &Batch) -> Slot {
+    first.plus(if E::SLOT_A_PAYLOAD { batch.len() as u64 } else { 1 })
 }
 
 /// What it takes to keep an output, in bytes.

@@ -1,5 +1,7 @@
 //! Streams as an application sees them: many payloads of everybody, in order.
 
+mod kind;
+
 use std::{collections::VecDeque, marker::PhantomData};
 
 use bytes::Bytes;
@@ -7,18 +9,14 @@ use maftia_actors::node::Stopped;
 use maftia_core::{
     agreement::Predicate,
     id::{PartyId, Slot},
-    stream::{
-        atomic,
-        batch::Batch,
-        closing,
-        fifo::{self, lane::item_bytes_max},
-    },
-    wire::{self, DecodeError, limits::PAYLOAD_MAX},
+    stream::batch::Batch,
+    wire::{self, DecodeError},
 };
 
+pub use self::kind::{Atomic, Consistent, Event, Kind, Places, Reliable, SecureAtomic};
 use super::{
     Class, Payload, Port, Terms,
-    services::{Say, Spec, Told},
+    services::{Spec, Told},
 };
 
 /// Everybody gets the same payloads of each sender in its order. No order between senders.
@@ -29,6 +27,9 @@ pub type ConsistentStream<T> = Stream<Consistent, T>;
 
 /// Everybody gets the same payloads in the same order, and the end at the same place.
 pub type AtomicStream<T> = Stream<Atomic, T>;
+
+/// The same, and nobody reads a payload before its place in the order is fixed.
+pub type SecureAtomicStream<T> = Stream<SecureAtomic, T>;
 
 /// How many batches, or slots of an atomic stream, may wait for the application in its inbox.
 const CREDIT: u64 = 64;
@@ -90,148 +91,6 @@ pub enum StreamError {
     Stopped(#[from] Stopped),
 }
 
-/// What a stream of any kind tells.
-#[derive(Debug)]
-pub enum Event {
-    /// A batch, and the place of its first payload; further ones stand behind it in an atomic stream.
-    Deliver(PartyId, u64, Batch),
-    /// Something is lost.
-    Lagged(Option<PartyId>, u64, u64),
-    /// So many own payloads are out of the stream's hands.
-    Settled(u64),
-    /// So many were not taken.
-    Refused(u64),
-    /// Only a state of others helps.
-    Behind,
-    /// The end.
-    Closed,
-}
-
-/// A kind of stream.
-pub trait Kind: Send + 'static {
-    /// What the class is called.
-    const NAME: &str;
-    /// Whether each payload has a place of its own.
-    const SLOTS: bool;
-    /// The largest payload in a group of `n`, in bytes.
-    fn limit(n: u16) -> usize;
-    /// How it is made.
-    fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q>;
-    /// What has it send this.
-    fn submit(batch: Batch) -> Say;
-    /// What asks it to end.
-    fn close() -> Say;
-    /// What it tells, if that concerns its user.
-    fn event(told: Told) -> Option<Event>;
-}
-
-/// Of [`ReliableStream`].
-#[derive(Debug)]
-pub enum Reliable {}
-
-/// Of [`ConsistentStream`].
-#[derive(Debug)]
-pub enum Consistent {}
-
-/// Of [`AtomicStream`].
-#[derive(Debug)]
-pub enum Atomic {}
-
-/// The two streams that order by sender.
-macro_rules! by_sender {
-    ($kind:ident, $class:ident, $name:literal) => {
-        impl Kind for $kind {
-            const NAME: &str = $name;
-            const SLOTS: bool = false;
-
-            fn limit(n: u16) -> usize {
-                item_bytes_max(n) - BORDERS
-            }
-
-            fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
-                Spec::$class(fifo::Spec::default())
-            }
-
-            fn submit(batch: Batch) -> Say {
-                Say::$class(fifo::Input::Submit { batch })
-            }
-
-            fn close() -> Say {
-                Say::$class(fifo::Input::Close)
-            }
-
-            fn event(told: Told) -> Option<Event> {
-                match told {
-                    Told::$class(output) => of_fifo(output),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-/// What an item of a lane holds beside a payload at most, in bytes.
-const BORDERS: usize = 32;
-
-by_sender!(Reliable, ReliableStream, "reliable stream");
-by_sender!(Consistent, ConsistentStream, "consistent stream");
-
-fn of_fifo(output: fifo::Output) -> Option<Event> {
-    Some(match output {
-        fifo::Output::Deliver { from, number, batch } => Event::Deliver(from, number, batch),
-        fifo::Output::Lagged { from, first, to } => Event::Lagged(Some(from), first, to),
-        fifo::Output::Refused { payloads } => Event::Refused(payloads),
-        fifo::Output::Settled { own } => Event::Settled(own),
-        fifo::Output::Closed => Event::Closed,
-        fifo::Output::Ended { .. } => return None,
-    })
-}
-
-impl Kind for Atomic {
-    const NAME: &str = "atomic stream";
-    const SLOTS: bool = true;
-
-    fn limit(_: u16) -> usize {
-        PAYLOAD_MAX - 1
-    }
-
-    fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
-        let engine = atomic::Spec::default();
-        Spec::Atomic(closing::Spec { engine, lag_max: engine.lag_max })
-    }
-
-    fn submit(batch: Batch) -> Say {
-        Say::Atomic(closing::Input::Submit { batch })
-    }
-
-    fn close() -> Say {
-        Say::Atomic(closing::Input::Close)
-    }
-
-    fn event(told: Told) -> Option<Event> {
-        let Told::Atomic(output) = told else { return None };
-        Some(match output {
-            closing::Output::Stream(atomic::Output::Deliver { first, from, batch }) => {
-                Event::Deliver(from, first.number(), batch)
-            }
-            closing::Output::Stream(atomic::Output::Lagged { from, to }) => {
-                Event::Lagged(None, from.number(), to.number())
-            }
-            closing::Output::Stream(atomic::Output::Refused { payloads }) => {
-                Event::Refused(payloads)
-            }
-            closing::Output::Stream(atomic::Output::Ordered { own }) => Event::Settled(own),
-            closing::Output::Stream(atomic::Output::Behind) => Event::Behind,
-            closing::Output::Closed { .. } => Event::Closed,
-            // Nobody here resumes from a checkpoint, which alone makes a payload unsure.
-            closing::Output::Stream(
-                atomic::Output::RoundEnd { .. } | atomic::Output::Unsure { .. },
-            )
-            | closing::Output::Asked { .. } => return None,
-        })
-    }
-}
-
 /// One stream at one member.
 pub struct Stream<K, T> {
     port: Port,
@@ -263,7 +122,7 @@ impl<Q: Predicate<Proof = Bytes>, K: Kind, T: Payload> Class<Q> for Stream<K, T>
     fn over(port: Port, at: Terms<()>) -> Self {
         Self {
             port,
-            limit: K::limit(at.n),
+            limit: K::limit(at.seat.thresholds().n()),
             ready: VecDeque::new(),
             open: None,
             reached: None,
@@ -323,11 +182,12 @@ impl<K: Kind, T: Payload> Stream<K, T> {
             }
             match self.event().await {
                 Ok(Event::Deliver(from, at, batch)) => {
-                    self.count(at, batch.len() as u64);
+                    let each = K::PLACES == Places::SlotEach;
+                    self.count(at, if each { batch.len() as u64 } else { 1 });
                     self.open = Some((from, at, batch.iter().collect()));
                 }
                 Ok(Event::Lagged(from, first, to)) => {
-                    if K::SLOTS {
+                    if K::PLACES != Places::BySender {
                         self.count(first, to - first);
                     }
                     return Some(Err(StreamError::Lagged { from, first, to }));
@@ -351,7 +211,7 @@ impl<K: Kind, T: Payload> Stream<K, T> {
             self.open = None;
             return None;
         };
-        *next += u64::from(K::SLOTS);
+        *next += u64::from(K::PLACES == Places::SlotEach);
         Some(match wire::decode(&payload) {
             Ok(payload) => Ok(Delivery { from, at, payload }),
             Err(error) => Err(StreamError::Malformed { from, at, error }),
@@ -395,12 +255,12 @@ impl<K: Kind, T: Payload> Stream<K, T> {
 
     /// Notes what was taken: batches, or slots, of which some bear nothing for the application.
     fn count(&mut self, at: u64, slots: u64) {
-        if K::SLOTS {
+        if K::PLACES == Places::BySender {
+            self.taken += 1;
+        } else {
             let end = Slot::new(at).plus(slots).number();
             self.taken += end - self.reached.unwrap_or(at).min(end);
             self.reached = Some(end);
-        } else {
-            self.taken += 1;
         }
     }
 

@@ -1,0 +1,203 @@
+//! The kinds of streams: what is asked of each, and how what it tells reads.
+
+use bytes::Bytes;
+use maftia_core::{
+    agreement::Predicate,
+    id::PartyId,
+    stream::{
+        atomic,
+        batch::Batch,
+        closing,
+        fifo::{self, lane::item_bytes_max},
+        secure,
+    },
+    wire::limits::PAYLOAD_MAX,
+};
+
+use crate::cs::services::{Say, Spec, Told};
+
+/// What a stream of any kind tells.
+#[derive(Debug)]
+pub enum Event {
+    /// A batch, and the place of its first payload; further ones stand behind it in an atomic stream.
+    Deliver(PartyId, u64, Batch),
+    /// Something is lost.
+    Lagged(Option<PartyId>, u64, u64),
+    /// So many own payloads are out of the stream's hands.
+    Settled(u64),
+    /// So many were not taken.
+    Refused(u64),
+    /// Only a state of others helps.
+    Behind,
+    /// The end.
+    Closed,
+}
+
+/// What the places of a stream are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// Those of batches among the batches of their sender.
+    BySender,
+    /// The slots of batches in the order of all.
+    Slot,
+    /// The slots of payloads in the order of all.
+    SlotEach,
+}
+
+/// A kind of stream.
+pub trait Kind: Send + 'static {
+    /// What the class is called.
+    const NAME: &str;
+    /// What places are.
+    const PLACES: Places;
+    /// The largest payload in a group of `n`, in bytes.
+    fn limit(n: u16) -> usize;
+    /// How it is made.
+    fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q>;
+    /// What has it send this.
+    fn submit(batch: Batch) -> Say;
+    /// What asks it to end.
+    fn close() -> Say;
+    /// What it tells, if that concerns its user.
+    fn event(told: Told) -> Option<Event>;
+}
+
+/// Of [`ReliableStream`].
+#[derive(Debug)]
+pub enum Reliable {}
+
+/// Of [`ConsistentStream`].
+#[derive(Debug)]
+pub enum Consistent {}
+
+/// Of [`AtomicStream`].
+#[derive(Debug)]
+pub enum Atomic {}
+
+/// Of [`SecureAtomicStream`].
+#[derive(Debug)]
+pub enum SecureAtomic {}
+
+/// The two streams that order by sender.
+macro_rules! by_sender {
+    ($kind:ident, $class:ident, $name:literal) => {
+        impl Kind for $kind {
+            const NAME: &str = $name;
+            const PLACES: Places = Places::BySender;
+
+            fn limit(n: u16) -> usize {
+                item_bytes_max(n) - BORDERS
+            }
+
+            fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
+                Spec::$class(fifo::Spec::default())
+            }
+
+            fn submit(batch: Batch) -> Say {
+                Say::$class(fifo::Input::Submit { batch })
+            }
+
+            fn close() -> Say {
+                Say::$class(fifo::Input::Close)
+            }
+
+            fn event(told: Told) -> Option<Event> {
+                match told {
+                    Told::$class(output) => of_fifo(output),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// What an item of a lane holds beside a payload at most, in bytes.
+const BORDERS: usize = 32;
+
+by_sender!(Reliable, ReliableStream, "reliable stream");
+by_sender!(Consistent, ConsistentStream, "consistent stream");
+
+fn of_fifo(output: fifo::Output) -> Option<Event> {
+    Some(match output {
+        fifo::Output::Deliver { from, number, batch } => Event::Deliver(from, number, batch),
+        fifo::Output::Lagged { from, first, to } => Event::Lagged(Some(from), first, to),
+        fifo::Output::Refused { payloads } => Event::Refused(payloads),
+        fifo::Output::Settled { own } => Event::Settled(own),
+        fifo::Output::Closed => Event::Closed,
+        fifo::Output::Ended { .. } => return None,
+    })
+}
+
+/// The two streams of one order.
+macro_rules! in_one_order {
+    ($kind:ident, $class:ident, $name:literal, $places:expr, $limit:expr, $engine:expr) => {
+        impl Kind for $kind {
+            const NAME: &str = $name;
+            const PLACES: Places = $places;
+
+            fn limit(_: u16) -> usize {
+                $limit
+            }
+
+            fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
+                let lag_max = atomic::Spec::default().lag_max;
+                Spec::$class(closing::Spec { engine: $engine, lag_max })
+            }
+
+            fn submit(batch: Batch) -> Say {
+                Say::$class(closing::Input::Submit { batch })
+            }
+
+            fn close() -> Say {
+                Say::$class(closing::Input::Close)
+            }
+
+            fn event(told: Told) -> Option<Event> {
+                match told {
+                    Told::$class(output) => of_closing(output),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+in_one_order!(
+    Atomic,
+    Atomic,
+    "atomic stream",
+    Places::SlotEach,
+    PAYLOAD_MAX - 1,
+    atomic::Spec::default()
+);
+in_one_order!(
+    SecureAtomic,
+    Secure,
+    "secure atomic stream",
+    Places::Slot,
+    PAYLOAD_MAX - SEALED,
+    secure::Spec::default()
+);
+
+/// What a ciphertext holds beside a payload at most, in bytes.
+const SEALED: usize = 1_024;
+
+fn of_closing(output: closing::Output) -> Option<Event> {
+    Some(match output {
+        closing::Output::Stream(atomic::Output::Deliver { first, from, batch }) => {
+            Event::Deliver(from, first.number(), batch)
+        }
+        closing::Output::Stream(atomic::Output::Lagged { from, to }) => {
+            Event::Lagged(None, from.number(), to.number())
+        }
+        closing::Output::Stream(atomic::Output::Refused { payloads }) => Event::Refused(payloads),
+        closing::Output::Stream(atomic::Output::Ordered { own }) => Event::Settled(own),
+        closing::Output::Stream(atomic::Output::Behind) => Event::Behind,
+        closing::Output::Closed { .. } => Event::Closed,
+        // Nobody here resumes from a checkpoint, which alone makes a payload unsure.
+        closing::Output::Stream(
+            atomic::Output::RoundEnd { .. } | atomic::Output::Unsure { .. },
+        )
+        | closing::Output::Asked { .. } => return None,
+    })
+}
