@@ -127,6 +127,7 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
         if let Some(node) = Arc::into_inner(self.node) {
             node.leave(grace).await;
         }
+        self.registry.close();
     }
 
     /// Ends at once, as a crash would: nothing is finished, nobody is told.
@@ -134,6 +135,7 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
         if let Some(node) = Arc::into_inner(self.node) {
             node.crash();
         }
+        self.registry.close();
     }
 }
 

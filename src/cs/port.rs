@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Registry {
     next: AtomicU64,
     /// Instances whose handles are gone, until the party is told.
     dropped: Mutex<Vec<u64>>,
+    /// The member has left or crashed: its thread may end without a word.
+    closed: AtomicBool,
 }
 
 /// What became of an opening.
@@ -87,6 +89,12 @@ impl Registry {
         let (tell, told) = oneshot::channel();
         lock(&self.tickets).insert(ticket, tell);
         (ticket, told)
+    }
+
+    /// Tells all who wait that nothing comes any more.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        lock(&self.inboxes).values().for_each(|inbox| inbox.news.notify_one());
     }
 
     fn let_go(&self, number: u64) {
@@ -169,7 +177,8 @@ impl Port {
             if let Some(told) = self.try_next() {
                 return Ok(told);
             }
-            if matches!(*self.states.borrow_and_update(), State::Stopped(_)) {
+            let stopped = matches!(*self.states.borrow_and_update(), State::Stopped(_));
+            if stopped || self.registry.closed.load(Ordering::Acquire) {
                 return Err(Stopped);
             }
             tokio::select! {
