@@ -62,19 +62,19 @@ pub trait Kind: Send + 'static {
     fn event(told: Told) -> Option<Event>;
 }
 
-/// Of [`ReliableStream`].
+/// Of [`ReliableStream`](super::ReliableStream).
 #[derive(Debug)]
 pub enum Reliable {}
 
-/// Of [`ConsistentStream`].
+/// Of [`ConsistentStream`](super::ConsistentStream).
 #[derive(Debug)]
 pub enum Consistent {}
 
-/// Of [`AtomicStream`].
+/// Of [`AtomicStream`](super::AtomicStream).
 #[derive(Debug)]
 pub enum Atomic {}
 
-/// Of [`SecureAtomicStream`].
+/// Of [`SecureAtomicStream`](super::SecureAtomicStream).
 #[derive(Debug)]
 pub enum SecureAtomic {}
 
