@@ -1,20 +1,28 @@
 //! The fast lane: with a leader that works, and with every other.
 
+use bytes::Bytes;
 use maftia_core::{
-    id::PartyId,
+    crypto::Digest,
+    effects::Lane,
+    id::{PartyId, Round},
+    path::InstanceId,
     protocol::Protocol,
+    seat::Owner,
     sim::{
         Group, Pick, Rng, World,
         adversary::{Random, Script},
-        behaviour::{Behaviour, Crash, Equivocate, Late, Mute, Replay, Withhold},
+        behaviour::{
+            Behaviour, Corrupted, Crash, Equivocate, Late, Mute, Outgoing, Replay, Withhold,
+        },
         oracle, p, property, size,
     },
     stream::{
         atomic::{Atomic, Input},
         batch::Batch,
-        fast::{Fast, Spec},
+        fast::{Fast, Head, Life, Message, Spec},
     },
     time::Span,
+    wire,
 };
 
 use crate::group::{
@@ -170,6 +178,66 @@ fn a_group_rests_beside_liars_that_are_only_silent_or_late() {
         let submitted = send(&mut group, n, 2);
         deliver(&mut group, &submitted);
         group.run();
+        check(&group, &submitted);
+    });
+}
+
+/// Says numbers that nobody can have, and a state that reaches to the end of them.
+#[derive(Clone, Debug)]
+struct Giant;
+
+impl Giant {
+    fn words(life: Life) -> Vec<Message> {
+        let far = Round::new(u64::MAX);
+        let head = |seq| Head { seq, chain: Digest::of("giant", b"") };
+        vec![
+            Message::Fetch { from: far },
+            Message::Recall { epoch: 0, at: far, seq: u64::MAX },
+            Message::Recall { epoch: 0, at: Round::FIRST, seq: u64::MAX },
+            Message::Told { first: far, items: Vec::new(), at: far },
+            Message::Gone { at: far },
+            Message::WantBatches { lane: p(0), after: head(u64::MAX), to: head(u64::MAX) },
+            Message::Heads { life, heads: vec![(p(0), head(u64::MAX))] },
+            Message::Pulse { life: Life { epoch: u64::MAX, count: u64::MAX, at: far } },
+            Message::Leave { epoch: u64::MAX },
+            Message::Batch { seq: u64::MAX, batch: Batch::of(["giant"]) },
+        ]
+    }
+}
+
+impl Behaviour for Giant {
+    fn name(&self) -> &'static str {
+        "giant"
+    }
+
+    fn hear(&mut self, _: Owner, instance: &InstanceId, _: &Bytes, cx: &mut Corrupted<'_>) {
+        if !instance.path().is_empty() {
+            return;
+        }
+        let life = Life { epoch: 0, count: cx.step, at: Round::FIRST };
+        let words = Self::words(life);
+        let word = &words[cx.rng.below(words.len())];
+        for to in cx.others {
+            let (instance, bytes) = (instance.clone(), wire::encode(word));
+            let lane = Lane::Control;
+            cx.send(Outgoing { to: *to, instance, kind: None, lane, bytes, face: 0 });
+        }
+    }
+
+    fn boxed(&self) -> Box<dyn Behaviour> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn numbers_that_nobody_can_have_move_nobody() {
+    property(12, |seed| {
+        let (n, liars) = small(seed);
+        let mut group = group(n, seed);
+        for liar in liars {
+            group = group.corrupt(liar, Giant);
+        }
+        let submitted = work(&mut group, n, 2);
         check(&group, &submitted);
     });
 }

@@ -9,7 +9,7 @@ use super::{
     cuts::WINDOW,
     item::{Head, Item, Memo},
     lacking::Coming,
-    lanes::Lanes,
+    lanes::{LANE_BYTES_MAX, Lanes},
     message::{Message, Phase, TOLD_MAX},
 };
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
         batch::Batch,
     },
 };
+
+/// A lane, the number after which and the chain up to which batches of it are asked for. The chain
+/// names all before it.
+pub(super) type Stretch = (PartyId, u64, Digest);
 
 /// How often a member is answered until it asks about more.
 const ANSWERS_MAX: u8 = 64;
@@ -43,9 +47,9 @@ pub(super) struct CatchUp {
     fetched: Round,
     /// The items that were asked for.
     pub(super) wanted: BTreeSet<(Round, Digest)>,
-    pub(super) coming: BTreeMap<(PartyId, Digest), Coming>,
-    /// Batches that others had to send, by lane and the chain that they lead to.
-    pub(super) segments: BTreeMap<(PartyId, Digest), Vec<Batch>>,
+    pub(super) coming: BTreeMap<Stretch, Coming>,
+    /// Batches that others had to send.
+    pub(super) segments: BTreeMap<Stretch, Vec<Batch>>,
     /// Whether what is lacking is not just late.
     pub(super) urgent: bool,
     /// The items that are kept for those who are behind.
@@ -58,7 +62,10 @@ pub(super) struct CatchUp {
     answered: BTreeMap<PartyId, (Round, u8)>,
     /// The pulse of each that was answered last.
     soothed: BTreeMap<PartyId, Round>,
-    pub(super) served: BTreeMap<PartyId, (Round, usize)>,
+    /// How often each was sent which batches: by asker, lane and last number.
+    pub(super) served: BTreeMap<(PartyId, PartyId, u64), u8>,
+    /// How many bytes of its lane this member sent again to whom, since it was where.
+    repeated: BTreeMap<PartyId, (Round, usize)>,
 }
 
 impl CatchUp {
@@ -102,8 +109,8 @@ impl CatchUp {
     }
 
     /// Batches that others sent.
-    pub(super) fn segment(&self, lane: PartyId, to: Head) -> Option<&Vec<Batch>> {
-        self.segments.get(&(lane, to.chain))
+    pub(super) fn segment(&self, lane: PartyId, after: Head, to: Head) -> Option<&Vec<Batch>> {
+        self.segments.get(&(lane, after.seq, to.chain))
     }
 
     /// An item was delivered.
@@ -115,10 +122,11 @@ impl CatchUp {
 
     /// Keeps an item for those who are behind, and no more than the limits allow.
     pub(super) fn keep(&mut self, place: Round, item: Item, lanes: &mut Lanes, spec: &Spec) {
-        for (lane, head) in &item.heads {
-            self.segments.remove(&(*lane, head.chain));
-            self.coming.remove(&(*lane, head.chain));
-        }
+        let here = |(of, _, to): &Stretch| {
+            item.heads.iter().any(|(lane, head)| (lane, &head.chain) == (of, to))
+        };
+        self.segments.retain(|stretch, _| !here(stretch));
+        self.coming.retain(|stretch, _| !here(stretch));
         self.kept.push_back((place, item));
         while self.kept.len() > 2
             && (self.kept.len() as u64 > spec.items_kept || lanes.kept > spec.bytes_kept)
@@ -184,19 +192,22 @@ impl Fast {
         self.catch_up.urgent = true;
         self.catch_up.wanted.clear();
         for coming in self.catch_up.coming.values_mut() {
-            coming.parts.clear();
+            coming.parts.retain(|_, parts| !parts.is_empty());
         }
         if self.catch_up.low(fx.seat().thresholds().one_correct()) > self.place {
             self.fetch(fx);
         }
         let one = fx.seat().thresholds().one_correct();
-        let gaps: Vec<_> = self
+        let (epoch, at) = (self.epoch, self.place);
+        let gaps: BTreeMap<_, _> = self
             .lanes
             .iter()
-            .filter(|(_, lane)| lane.has_gap() || lane.claims_above() >= one)
+            .filter(|(party, lane)| {
+                let lost = self.catch_up.dropped.get(party).is_some_and(|of| *of >= epoch);
+                lost || lane.has_gap() || lane.claims_above() >= one
+            })
             .map(|(party, lane)| (party, lane.top().seq))
             .collect();
-        let (epoch, at) = (self.epoch, self.place);
         for (party, seq) in gaps {
             if party != fx.seat().me() {
                 fx.send(party, Message::Recall { epoch, at, seq });
@@ -278,10 +289,11 @@ impl Fast {
         if from == me || !self.catch_up.may_answer(from, at, self.place) {
             return;
         }
-        let lane = self.lanes.of(me);
-        for (seq, batch) in lane.from(seq.max(lane.ordered().seq) + 1) {
-            fx.send(from, Message::Batch { seq, batch });
-        }
+        // What was asked of it may be lost, too.
+        self.catch_up.wanted.clear();
+        self.catch_up.fetched = Round::FIRST;
+        self.catch_up.coming.values_mut().for_each(|coming| drop(coming.parts.remove(&from)));
+        self.repeat_lane(from, seq, fx);
         let tops = self.lanes.iter().filter(|(lane, _)| *lane != me);
         let heads = tops.map(|(lane, it)| (lane, it.top())).collect();
         let life = self.life();
@@ -305,6 +317,22 @@ impl Fast {
             if let Some(item) = cut.filter(|_| self.leader(fx) == me) {
                 fx.send(from, Message::Cut { place, item: item.clone() });
             }
+        }
+    }
+
+    /// Sends again what is not ordered of the own lane, as often as a backlog may overflow.
+    fn repeat_lane(&mut self, to: PartyId, seq: u64, fx: &mut Effects<'_, Self>) {
+        let lane = self.lanes.of(fx.seat().me());
+        let (place, bytes) = self.catch_up.repeated.entry(to).or_default();
+        if *place < self.place {
+            (*place, *bytes) = (self.place, 0);
+        }
+        for (seq, batch) in lane.from(seq.max(lane.ordered().seq) + 1) {
+            if *bytes > 2 * LANE_BYTES_MAX {
+                return;
+            }
+            *bytes += batch.weight();
+            fx.send(to, Message::Batch { seq, batch });
         }
     }
 
@@ -341,7 +369,7 @@ impl Fast {
             fx.output(Output::Ordered { own });
         }
         self.catch_up.jump(self.place);
-        self.heard.jump(memo.epoch, memo.below.round);
+        self.heard.jump(memo.epoch, &memo.below);
         fx.ask(super::Ask::Below(crate::stream::atomic::Input::Resume {
             position: memo.below.clone(),
         }));

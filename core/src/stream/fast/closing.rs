@@ -5,19 +5,20 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fast,
+    Ask, Fast,
     cuts::WINDOW,
     item::Item,
     lanes::LANE_WINDOW,
+    message::NUMBER_MAX,
     resolve::{self, Outcome, State, States},
 };
 use crate::{
     effects::Effects,
     fault::Fault,
-    id::{PartyId, Round},
+    id::{PartyId, Round, Slot},
     seat::Seat,
     stream::{
-        atomic::{Output as Ordered, Position},
+        atomic::{Input as Order, Output as Ordered, Position},
         batch::Batch,
     },
     wire,
@@ -40,26 +41,33 @@ pub(super) struct Heard {
     closed: VecDeque<(u64, Closing)>,
     /// The round that comes next below.
     round: Round,
+    /// What the stream below delivered before this slot does not count: a checkpoint covers it.
+    floor: Slot,
 }
 
 impl Heard {
     /// Goes on from a checkpoint, if that is ahead.
-    pub(super) fn jump(&mut self, epoch: u64, below: Round) {
-        if below > self.round {
+    pub(super) fn jump(&mut self, epoch: u64, below: &Position) {
+        if below.round > self.round {
             let closed = std::mem::take(&mut self.closed);
-            *self = Self { epoch, closed, round: below, ..Self::default() };
+            let (round, floor) = (below.round, below.slot);
+            *self = Self { epoch, closed, round, floor, ..Self::default() };
         }
     }
 
     fn take(&mut self, from: PartyId, state: State, seat: &Seat) {
-        if state.epoch == self.epoch && self.outcome.is_none() {
-            self.states.entry(from).or_insert(state);
+        let fresh = !self.states.contains_key(&from);
+        if fresh && state.epoch == self.epoch && self.outcome.is_none() {
+            self.states.insert(from, state);
             self.outcome = resolve::resolve(&self.states, seat.thresholds());
         }
     }
 
     /// A round is over: the states of the next epoch come after the one in which this one was closed.
     fn end(&mut self, below: Position) {
+        if below.round <= self.round {
+            return;
+        }
         self.round = below.round;
         let Some(outcome) = self.outcome.take() else { return };
         let states = std::mem::take(&mut self.states);
@@ -90,11 +98,28 @@ impl Fast {
     /// The stream below speaks.
     pub(super) fn on_below(&mut self, output: Ordered, fx: &mut Effects<'_, Self>) {
         match output {
-            Ordered::Deliver { from, batch, .. } => self.on_states(from, &batch, fx),
+            Ordered::Deliver { first, from, batch } => {
+                if first >= self.heard.floor {
+                    self.on_states(from, &batch, fx);
+                }
+            }
             Ordered::RoundEnd { position } => self.heard.end(position),
             Ordered::Behind => fx.output(Ordered::Behind),
             Ordered::Lagged { .. } => unreachable!("this user gives credit without end"),
-            Ordered::Refused { .. } | Ordered::Ordered { .. } | Ordered::Unsure { .. } => {}
+            Ordered::Unsure { batch } => self.on_unsure(&batch, fx),
+            Ordered::Refused { .. } | Ordered::Ordered { .. } => {}
+        }
+    }
+
+    /// Nobody knows whether this state was ordered before the stream below jumped. If it was, the first
+    /// one counts.
+    fn on_unsure(&self, batch: &Batch, fx: &mut Effects<'_, Self>) {
+        let states = batch.iter().filter(|payload| {
+            wire::decode::<State>(payload).is_ok_and(|state| state.epoch == self.epoch)
+        });
+        let batch = Batch::of(states);
+        if !batch.is_empty() {
+            fx.ask(Ask::Below(Order::Submit { batch }));
         }
     }
 
@@ -146,13 +171,11 @@ impl Fast {
 /// Whether a correct member could say this.
 fn is_proper(state: &State, seat: &Seat) -> bool {
     let claims = state.claims.len() as u64;
-    let last = (state.base.number()).checked_add(claims);
     (1..=2 * WINDOW + 2).contains(&claims)
-        && last.is_some()
-        && state.delivered >= state.base
+        && state.base <= state.delivered
+        && state.delivered.number() <= NUMBER_MAX
         && state.lanes.len() == usize::from(seat.thresholds().n())
         && state.lanes.iter().all(|lane| {
-            (1..=LANE_WINDOW + 1).contains(&(lane.chains.len() as u64))
-                && lane.from.checked_add(LANE_WINDOW + 1).is_some()
+            (1..=LANE_WINDOW + 1).contains(&(lane.chains.len() as u64)) && lane.from <= NUMBER_MAX
         })
 }

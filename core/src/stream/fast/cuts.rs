@@ -270,7 +270,7 @@ impl Fast {
         item.heads.iter().filter_map(move |(lane, to)| {
             let after = heads[lane.index()];
             let stored = self.lanes.of(*lane).has(after, *to);
-            let fetched = vouched && self.catch_up.segment(*lane, *to).is_some();
+            let fetched = vouched && self.catch_up.segment(*lane, after, *to).is_some();
             (!stored && !fetched).then_some((*lane, after, *to))
         })
     }
@@ -330,10 +330,6 @@ impl Fast {
     pub(super) fn deliver(&mut self, fx: &mut Effects<'_, Self>) -> bool {
         self.aim(fx);
         let next = self.place.next();
-        // Else what is said of the epoch when it is left would know no bound.
-        if self.closing.is_none() && !self.may_bind(next) {
-            return false;
-        }
         let Some(chain) = self.cuts.targets.get(&next).copied() else { return false };
         let Some(item) = self.cuts.items.get(&next).and_then(|items| items.get(&chain)) else {
             self.want_items(fx);
@@ -347,8 +343,9 @@ impl Fast {
             return false;
         }
         let batches = item.heads.iter().map(|(lane, to)| {
-            let stored = self.lanes.of(*lane).segment(heads[lane.index()], *to);
-            stored.or_else(|| self.catch_up.segment(*lane, *to).cloned()).unwrap_or_default()
+            let after = heads[lane.index()];
+            let stored = self.lanes.of(*lane).segment(after, *to);
+            stored.or_else(|| self.catch_up.segment(*lane, after, *to).cloned()).unwrap_or_default()
         });
         let (item, batches) = (item.clone(), batches.collect::<Vec<_>>());
         self.apply(item, chain, &batches, fx);
@@ -400,6 +397,8 @@ impl Cuts {
     /// The item that leads to `place` is delivered.
     fn delivered(&mut self, place: Round, chain: Digest) {
         self.trail.push_back(chain);
+        // Whoever bound this place had its base no further below, so no state grows beyond all bounds.
+        self.raise_base(Round::new(place.number().saturating_sub(WINDOW)));
         self.items = self.items.split_off(&place.next());
         self.targets = self.targets.split_off(&place.next());
     }

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fast,
+    catch_up::Stretch,
     cuts::Cuts,
     item::{Head, Item},
+    lanes::LANE_BYTES_MAX,
     message::Message,
 };
 use crate::{
@@ -18,9 +20,8 @@ use crate::{
     stream::batch::Batch,
 };
 
-/// How many bytes of batches are sent to a member that asks, until it has delivered more: what a lane
-/// of a correct member has under way at most. Once is enough; more, when backlogs were lost.
-const SERVED_MAX: usize = 32 << 20;
+/// How often the same batches are sent to one who asks. Once is enough; more, when backlogs were lost.
+const SERVED_MAX: u8 = 8;
 
 /// Batches on their way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,12 +103,11 @@ impl Fast {
             fx.seat().parties().filter(|party| *party != me).collect()
         };
         for (lane, after, to) in lacks {
-            let coming = self.catch_up.coming.entry((lane, to.chain)).or_insert_with(|| Coming {
-                after,
-                to,
-                parts: BTreeMap::new(),
-            });
-            coming.after = after;
+            let coming = self
+                .catch_up
+                .coming
+                .entry((lane, after.seq, to.chain))
+                .or_insert_with(|| Coming { after, to, parts: BTreeMap::new() });
             for party in &asked {
                 if !coming.parts.contains_key(party) {
                     coming.parts.insert(*party, Vec::new());
@@ -128,20 +128,20 @@ impl Fast {
             return;
         }
         let stored = self.lanes.of(lane).segment(after, to);
-        let Some(batches) = stored.or_else(|| self.catch_up.segment(lane, to).cloned()) else {
+        let Some(batches) = stored.or_else(|| self.catch_up.segment(lane, after, to).cloned())
+        else {
             return;
         };
-        let reached = self.catch_up.reached.get(&from).copied().unwrap_or_default();
-        let served = self.catch_up.served.entry(from).or_default();
-        if served.0 < reached.min(self.place) {
-            *served = (reached.min(self.place), 0);
-        }
-        if served.1 > SERVED_MAX {
+        let before = self.lanes.of(lane).kept_from();
+        self.catch_up.served.retain(|(_, of, seq), _| *of != lane || *seq > before);
+        let served = self.catch_up.served.entry((from, lane, to.seq)).or_default();
+        *served = served.saturating_add(1);
+        if *served > SERVED_MAX {
             return;
         }
-        served.1 += batches.iter().map(Batch::weight).sum::<usize>();
         for (seq, batch) in (after.seq + 1..).zip(batches) {
-            fx.send(from, Message::Part { lane, to: to.chain, seq, batch });
+            let (after, to) = (after.seq, to.chain);
+            fx.send(from, Message::Part { lane, after, to, seq, batch });
         }
     }
 
@@ -149,15 +149,19 @@ impl Fast {
     pub(super) fn on_part(
         &mut self,
         from: PartyId,
-        (lane, to): (PartyId, Digest),
+        stretch: Stretch,
         seq: u64,
         batch: Batch,
         fx: &mut Effects<'_, Self>,
     ) {
-        let Some(coming) = self.catch_up.coming.get_mut(&(lane, to)) else { return };
+        let Some(coming) = self.catch_up.coming.get_mut(&stretch) else { return };
         let Some(parts) = coming.parts.get_mut(&from) else { return };
         if seq != coming.after.seq + parts.len() as u64 + 1 || seq > coming.to.seq {
             return;
+        }
+        let weight = parts.iter().map(Batch::weight).sum::<usize>() + batch.weight();
+        if weight > LANE_BYTES_MAX {
+            return fx.accuse(from, Fault::Flooded("batches that were asked for".into()));
         }
         parts.push(batch);
         if seq < coming.to.seq {
@@ -166,8 +170,8 @@ impl Fast {
         let parts = std::mem::take(parts);
         let head = parts.iter().fold(coming.after, |head, batch| head.then(&batch.digest()));
         if head == coming.to {
-            self.catch_up.coming.remove(&(lane, to));
-            self.catch_up.segments.insert((lane, to), parts);
+            self.catch_up.coming.remove(&stretch);
+            self.catch_up.segments.insert(stretch, parts);
         } else {
             fx.accuse(from, Fault::BadProof { what: "chain of batches".into() });
         }

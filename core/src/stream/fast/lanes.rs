@@ -20,7 +20,8 @@ use crate::{
 pub(super) const LANE_WINDOW: u64 = 32;
 
 /// How many bytes of a lane may be stored and not ordered: what a correct member has under way at most.
-const LANE_BYTES_MAX: usize = IN_FLIGHT_MAX * (BATCH_BYTES_MAX + 4 * BATCH_PAYLOADS_MAX);
+pub(super) const LANE_BYTES_MAX: usize =
+    IN_FLIGHT_MAX * (BATCH_BYTES_MAX + 4 * BATCH_PAYLOADS_MAX + 128);
 
 /// The most own batches under way: enough that the next one travels while one is ordered.
 pub(super) const IN_FLIGHT_MAX: usize = 4;
@@ -87,9 +88,20 @@ impl Lane {
         self.entries.back().map_or(self.before, |entry| Head { seq, chain: entry.chain })
     }
 
-    /// Whether something of it is stored that is not ordered, and worth waiting for.
-    pub(super) fn waits(&self) -> bool {
-        self.top().seq > self.ordered.seq.max(self.forsaken)
+    /// Whether something of it is stored that is not ordered, and worth waiting for: `needed` members
+    /// store it, this one included, and its owner not counted. What its owner shows to few makes
+    /// nobody impatient.
+    pub(super) fn waits(&self, me: PartyId, owner: PartyId, needed: usize) -> bool {
+        let due = self.ordered.seq.max(self.forsaken);
+        let others = self.claims.iter().filter(|(party, _)| **party != me && **party != owner);
+        let same = others
+            .filter(|(_, claim)| claim.seq > due && self.chain_at(claim.seq) == Some(claim.chain));
+        self.top().seq > due && same.count() + 1 >= needed
+    }
+
+    /// Batches up to this number are not kept.
+    pub(super) fn kept_from(&self) -> u64 {
+        self.before.seq
     }
 
     fn chain_at(&self, seq: u64) -> Option<Digest> {
@@ -111,11 +123,16 @@ impl Lane {
         if let Some(old) = self.ahead.insert(seq, batch) {
             self.weight -= old.weight();
         }
+        self.link();
+        true
+    }
+
+    /// Links what came beyond a gap that is closed.
+    fn link(&mut self) {
         while let Some(batch) = self.ahead.remove(&(self.top().seq + 1)) {
             let chain = self.top().then(&batch.digest()).chain;
             self.entries.push_back(Entry { chain, batch });
         }
-        true
     }
 
     /// Whether batches beyond a gap are here.
@@ -175,6 +192,7 @@ impl Lane {
                 self.entries.push_back(Entry { chain: head.chain, batch: batch.clone() });
             }
             self.ahead.retain(|seq, _| *seq > to.seq);
+            self.link();
         }
         self.ordered = to;
         self.weigh();
@@ -186,6 +204,7 @@ impl Lane {
             self.entries.clear();
             self.before = to;
             self.ahead.retain(|seq, _| *seq > to.seq);
+            self.link();
         }
         self.ordered = to;
         self.trim(to.seq);

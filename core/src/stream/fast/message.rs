@@ -16,7 +16,7 @@ use crate::{
 pub(super) const TOLD_MAX: u64 = 32;
 
 /// Beyond this nothing is counted: a million items a second reach it after a hundred thousand years.
-const NUMBER_MAX: u64 = 1 << 62;
+pub(super) const NUMBER_MAX: u64 = 1 << 62;
 
 /// Which of the two binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -146,6 +146,8 @@ pub enum Message {
     Part {
         /// Whose lane.
         lane: PartyId,
+        /// The number after which they were asked for.
+        after: u64,
         /// The chain up to which they were asked for.
         to: Digest,
         /// Its number.
@@ -191,7 +193,8 @@ impl Message {
     /// Numbers that are reckoned with.
     fn numbers(&self) -> [u64; 3] {
         match self {
-            Self::Batch { seq, .. } | Self::Part { seq, .. } => [*seq, 0, 0],
+            Self::Batch { seq, .. } => [*seq, 0, 0],
+            Self::Part { after, seq, .. } => [*after, *seq, 0],
             Self::Heads { life, .. } | Self::Pulse { life } => life.numbers(),
             Self::Bind { life, place, .. } => [place.number(), life.count, life.at.number()],
             Self::Cut { place, item } | Self::Item { place, item } => {

@@ -25,7 +25,7 @@
 //! | told -> delivered | `f + 1` | one of them is correct |
 //!
 //! # Properties
-//! Those of [`atomic`](super::atomic), with the same inputs, outputs and [`Position`]s, but that a
+//! Those of [`atomic`], with the same inputs, outputs and [`Position`]s, but that a
 //! payload's fate is always known: a position says how far each lane is ordered.
 //!
 //! *Lanes.* Each member numbers its batches and sends them to everybody. Their names are chained, so one
@@ -39,7 +39,7 @@
 //! *Leaving.* A member that waits gives signs of life, each after `n - f` members gave the one before:
 //! rounds that need no clock. After so many rounds ([`Spec::patience`]) without anything delivered, or
 //! with its own lane passed over, or after a span on its clock, it leaves: it binds no more, and submits
-//! its [`State`] to an [`Atomic`] stream below. Its claims there are signed.
+//! its `State` to an [`Atomic`] stream below. Its claims there are signed.
 //!
 //! *Closing.* All members see the same states in the same order. The first ones that *resolve* the
 //! epoch give its outcome. From the highest place that `f + 1` say to have delivered, it is the longest
@@ -55,26 +55,34 @@
 //! but `n - f` states say that nothing was prepared there. The base itself was delivered by a correct
 //! member, and two chains cannot both be delivered at a place.
 //!
-//! *Every epoch that `f + 1` leave is closed.* All correct members leave then. Among the states of all
-//! of them let `b` be the highest base. Its owner heard from `n - f`, so from `f + 1` correct members,
-//! that they had delivered `b` (before they left, or they would not say so), and their states reach
-//! down to it: `b` is vouched for. Let `t` be the
-//! highest place that a correct member prepared. `n - f` had bound themselves to it, `f + 1` of them
-//! correct: they went the whole path. What a correct member prepared on the way is on that path,
-//! because two sets of `n - f` share a correct member that bound itself to both. And beyond `t` no
-//! correct member prepared anything. So these states resolve the epoch, and more states only add to
-//! each count. `resolve/tests.rs` searches all epochs of four members and two places.
+//! *Every epoch that `f + 1` leave is closed.* All correct members leave then. What a member says
+//! begins at its *base*: a place that `n - f` told it to have delivered, or the place a window below what
+//! it delivered. In the second case `n - f` had bound themselves to what it delivered, each within a
+//! window of its own base; so for the highest base `b` of all correct members the first case holds for
+//! one of them, and `f + 1` correct members had delivered `b` before they left (later ones would not
+//! say so). Their states reach down to `b`, so it is vouched for. Let `t` be the highest place that a
+//! correct member prepared. `n - f` had bound themselves to it, `f + 1` of them correct: they went the
+//! whole path. What a correct member prepared on the way is on that path, because two sets of `n - f`
+//! share a correct member that bound itself to both. And beyond `t` no correct member prepared
+//! anything. So these states resolve the epoch, and more states only add to each count.
+//! `resolve/tests.rs` searches all epochs of four members with one place and with two. A base that
+//! [`Input::Resume`] brings is safe, since nothing below it is judged by that state; for the epoch to
+//! close, `f + 1` correct members must have delivered it before they left, which a checkpoint that
+//! `2f + 1` reached in this epoch promises unless they left before.
 //!
 //! *Progress.* What all correct members store when they leave is stored in `n - 2f >= f + 1` of any
 //! `n - f` states, so the last item of the epoch orders it: even if every leader fails, or every clock
 //! runs wild, each epoch orders what was sent around before it.
 //!
-//! *A liar cannot end epoch after epoch.* As an owner that shows a batch to few, it makes at most `f`
-//! correct members leave for its lane, and their patience with it doubles. As a leader it stays until
-//! patience ends, and comes again after all others.
+//! *What a liar can end.* As an owner that shows a batch to few it makes nobody wait: a lane is waited
+//! for when `f + 1` members other than its owner store it. If it complains that it is passed over, the
+//! patience of the others with it doubles each time. As a leader it stays until patience ends, and comes
+//! again after all others.
 //!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
-//! [`Output::Behind`].
+//! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds
+//! of an epoch are few, unless a liar goes on announcing empty ones; then a member that starved for so
+//! long is out until the next checkpoint of a later epoch.
 //!
 //! # Deviations
 //! Recovery is one atomic stream below, whose order fixes which states count, instead of a second
@@ -145,6 +153,10 @@ impl Default for Spec {
         }
     }
 }
+
+/// How many rounds of the stream below are kept. Nearly all are empty, and few: a member that starves
+/// through an epoch is to find all of them.
+const ROUNDS_KEPT: u64 = 1_024;
 
 /// Why a member wakes up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,7 +256,7 @@ impl Protocol for Fast {
     }
 
     fn route<C: Children<Self>>(Ask::Below(input): Ask, children: &mut C) {
-        let spec = atomic::Spec::default();
+        let spec = atomic::Spec { rounds_kept: ROUNDS_KEPT, ..atomic::Spec::default() };
         children.ask::<Atomic>(BELOW.only(), spec, Some(input), |_, output| Heard::Below(output));
     }
 
@@ -288,8 +300,8 @@ impl Fast {
             Message::WantBatches { lane, after, to } => {
                 self.on_want_batches(from, (lane, after, to), fx);
             }
-            Message::Part { lane, to, seq, batch } => {
-                self.on_part(from, (lane, to), seq, batch, fx);
+            Message::Part { lane, after, to, seq, batch } => {
+                self.on_part(from, (lane, after, to), seq, batch, fx);
             }
         }
     }

@@ -151,9 +151,10 @@ impl Fast {
     }
 
     /// Whether anything is to be ordered, as far as this member knows.
-    fn waits(&self) -> bool {
+    fn waits(&self, fx: &Effects<'_, Self>) -> bool {
+        let (me, one) = (fx.seat().me(), fx.seat().thresholds().one_correct());
         self.own.is_under_way()
-            || self.lanes.iter().any(|(_, lane)| lane.waits())
+            || self.lanes.iter().any(|(owner, lane)| lane.waits(me, owner, one))
             || !self.cuts.items.is_empty()
             || !self.cuts.targets.is_empty()
             || self.closing.is_some()
@@ -166,7 +167,7 @@ impl Fast {
             self.patience.reached(thresholds.available()),
             self.patience.reached(thresholds.one_correct()),
         );
-        let waits = self.waits();
+        let waits = self.waits(fx);
         if waits && !self.patience.waiting {
             (self.patience.since, self.patience.urged) = (round, round);
         }
@@ -189,23 +190,28 @@ impl Fast {
     fn is_out_of_patience(&mut self, round: u64, fx: &Effects<'_, Self>) -> bool {
         let others = self.patience.left_by.len() >= fx.seat().thresholds().one_correct();
         let stalled = self.patience.waiting && round >= self.patience.since + self.spec.patience;
-        others || stalled || self.is_passed_over(round, fx.seat().me())
+        others || stalled || self.is_passed_over(round, fx)
     }
 
     /// Whether this member's lane, or that of one who has left, waits although others go on. The
     /// patience with a lane doubles each time, so a liar does not end epoch after epoch with it.
-    fn is_passed_over(&mut self, round: u64, me: PartyId) -> bool {
+    fn is_passed_over(&mut self, round: u64, fx: &Effects<'_, Self>) -> bool {
+        let (me, one) = (fx.seat().me(), fx.seat().thresholds().one_correct());
         let mut over = false;
         for (lane, it) in self.lanes.iter() {
             let ordered = it.ordered().seq;
             let passed = self.patience.passed.entry(lane).or_default();
-            if passed.seq != ordered || !it.waits() {
+            let waits = if lane == me { self.own.is_under_way() } else { it.waits(me, lane, one) };
+            if passed.seq != ordered {
+                passed.strikes = passed.strikes.saturating_sub(1);
+            }
+            if passed.seq != ordered || !waits {
                 (passed.seq, passed.since) = (ordered, round);
             }
             let counts = lane == me || self.patience.left_by.contains(&lane);
             let patience = (self.spec.patience * STARVING) << passed.strikes;
             if counts && round >= passed.since.saturating_add(patience) {
-                passed.strikes = (passed.strikes + 1).min(STRIKES_MAX);
+                passed.strikes = (passed.strikes + u32::from(lane != me)).min(STRIKES_MAX);
                 over = true;
             }
         }

@@ -139,9 +139,9 @@ pub(super) fn resolve(states: &States, thresholds: Thresholds) -> Option<Outcome
 /// The highest place that `f + 1` members say to have delivered with the same chain.
 fn vouched(states: &States, one: usize) -> Option<(u64, Digest)> {
     let delivered = states.values().flat_map(|state| {
-        let first = state.base.number();
-        let claims = (first..).zip(&state.claims);
-        claims.take_while(|(place, _)| *place <= state.delivered.number())
+        let places =
+            (0_u64..).zip(&state.claims).map(|(i, claim)| (state.base.number() + i, claim));
+        places.take_while(|(place, _)| *place <= state.delivered.number())
     });
     let vouched = delivered.filter(|(place, claim)| {
         let same = states.values().filter(|state| state.has_delivered(*place, &claim.chain));
