@@ -14,7 +14,7 @@ use maftia_core::{
     path::{InstanceId, Role},
     replica,
     seat::{Owner, Seat},
-    stream::{atomic, batch::Batch},
+    stream::{atomic, batch::Batch, fast},
     wire,
 };
 use maftia_tss::{request::ResourceReply, resources::Answer};
@@ -176,21 +176,29 @@ fn replay() -> Liar {
 }
 
 /// Another batch for each other member in one round of the stream, all rightly signed: whichever is
-/// ordered, `f + 1` correct members were told otherwise.
+/// ordered, `f + 1` correct members were told otherwise. In a fast stream, another batch of the lane for
+/// each, and as the leader another cut for half of them.
 fn equivocate(seat: Seat) -> Liar {
     Box::new(move |to, instance, body| {
         let Owner::Party(group, party) = to else { return Tamper::Pass };
-        let stream = instance.path().last().is_some_and(|segment| segment.role == Role::Stream);
+        let stream = instance.path().last().is_none_or(|segment| segment.role == Role::Stream);
         if *group != seat.group.id || party.number() == 0 || !stream {
             return Tamper::Pass;
         }
+        let withdrawn = vec![Digest::of("a lie", &party.number().to_le_bytes())];
+        let lie = replica::Ballot { withdrawn, ..replica::Ballot::default() };
+        let batch = Batch::of([wire::encode(&lie)]);
+        if let Ok(atomic::Message::Queue { round, .. }) = wire::decode(body) {
+            let seat = Seat { id: instance.clone(), ..seat.clone() };
+            return Tamper::Replace(wire::encode(&atomic::Message::queue(&seat, round, batch)));
+        }
         match wire::decode(body) {
-            Ok(atomic::Message::Queue { round, .. }) => {
-                let seat = Seat { id: instance.clone(), ..seat.clone() };
-                let withdrawn = vec![Digest::of("a lie", &party.number().to_le_bytes())];
-                let lie = replica::Ballot { withdrawn, ..replica::Ballot::default() };
-                let lie = Batch::of([wire::encode(&lie)]);
-                Tamper::Replace(wire::encode(&atomic::Message::queue(&seat, round, lie)))
+            Ok(fast::Message::Batch { seq, .. }) => {
+                Tamper::Replace(wire::encode(&fast::Message::Batch { seq, batch }))
+            }
+            Ok(fast::Message::Cut { place, mut item }) if party.number() % 2 == 1 => {
+                item.heads.pop();
+                Tamper::Replace(wire::encode(&fast::Message::Cut { place, item }))
             }
             _ => Tamper::Pass,
         }

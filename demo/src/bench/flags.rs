@@ -61,7 +61,7 @@ pub(crate) struct Stream {
         value_parser = humantime::parse_duration)]
     pub(crate) warm_up: Duration,
     /// What orders the payloads.
-    #[arg(long, env = "MAFTIA_BENCH_ENGINE", value_enum, default_value_t = Engine::Rounds)]
+    #[arg(long, env = "MAFTIA_BENCH_ENGINE", value_enum, default_value_t = Engine::Fast)]
     pub(crate) engine: Engine,
     /// Where parties remember before they say anything.
     #[arg(long, env = "MAFTIA_BENCH_DURABILITY", value_enum, default_value_t = Durability::Disk)]

@@ -117,7 +117,10 @@ impl CatchUp {
     pub(super) fn progressed(&mut self) {
         self.urgent = false;
         self.reported = false;
-        self.gone.clear();
+        if !std::mem::take(&mut self.gone).is_empty() {
+            // They may keep what comes next.
+            self.fetched = Round::FIRST;
+        }
     }
 
     /// Keeps an item for those who are behind, and no more than the limits allow.

@@ -300,11 +300,13 @@ impl Fast {
 
     /// Notes what is known to be ordered at the next place.
     fn aim(&mut self, fx: &Effects<'_, Self>) {
-        let next = self.place.next();
+        let (next, thresholds) = (self.place.next(), fx.seat().thresholds());
+        let told = self.catch_up.agreed(next, thresholds.one_correct());
+        // Others have delivered it, so what it names is not just late.
+        self.catch_up.urgent |= told.is_some();
         if self.cuts.targets.contains_key(&next) {
             return;
         }
-        let thresholds = fx.seat().thresholds();
         let needed = thresholds.available();
         let twos = self.cuts.marks.get(&next).map(|mark| &mark.twos);
         let bound = twos.and_then(|twos| {
@@ -312,9 +314,8 @@ impl Fast {
         });
         if let Some(chain) = bound {
             self.cuts.targets.insert(next, chain);
-        } else if let Some(item) = self.catch_up.agreed(next, thresholds.one_correct()) {
+        } else if let Some(item) = told {
             self.know(next, item);
-            self.catch_up.urgent = true;
             self.catch_up.lags = true;
         }
     }
