@@ -30,6 +30,7 @@ pub(super) type Stretch = (PartyId, u64, Digest);
 const ANSWERS_MAX: u8 = 64;
 
 /// What this member knows of others, and has asked of them.
+#[expect(clippy::struct_excessive_bools, reason = "each is something it waits for, or has said")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct CatchUp {
     /// How many items each member has delivered, by its word.
@@ -43,6 +44,8 @@ pub(super) struct CatchUp {
     /// Who does not keep the next item any more.
     gone: BTreeSet<PartyId>,
     reported: bool,
+    /// Whether this member is catching up.
+    seeking: bool,
     /// Everything below was asked for.
     fetched: Round,
     /// The items that were asked for.
@@ -175,7 +178,8 @@ impl Fast {
         let left_behind = self.catch_up.ahead.len() >= one;
         let far = goal.number() > self.place.number() + WINDOW / 2;
         let lags = std::mem::take(&mut self.catch_up.lags) && self.patience.waits();
-        let more = self.catch_up.fetched > Round::FIRST && goal > self.place;
+        self.catch_up.seeking &= goal > self.place;
+        let more = self.catch_up.seeking;
         if (far || left_behind || lags || more) && self.place >= self.catch_up.fetched {
             self.fetch(fx);
         }
@@ -186,6 +190,7 @@ impl Fast {
     }
 
     fn fetch(&mut self, fx: &mut Effects<'_, Self>) {
+        self.catch_up.seeking = true;
         self.catch_up.fetched = self.place.plus(TOLD_MAX);
         fx.broadcast(Message::Fetch { from: self.place.next() });
     }
