@@ -17,7 +17,7 @@ use maftia_core::{
         oracle, p, property, size,
     },
     stream::{
-        atomic::{Atomic, Input},
+        atomic::Atomic,
         batch::Batch,
         fast::{Fast, Head, Life, Message, Spec},
     },
@@ -26,8 +26,8 @@ use maftia_core::{
 };
 
 use crate::group::{
-    check, deliver, delivered, ends, finish, resumes_after, send, small, starved, submit, take_all,
-    work,
+    check, deliver, delivered, ends, finish, resumes_after, send, shows_to_one, small, starved,
+    submit, take_all, tells_another_batch, work,
 };
 
 /// Little patience; and no clock, one that always says it is too late, or one that hardly ever does.
@@ -129,23 +129,7 @@ fn leaders_that_pass_one_lane_over_are_left() {
 fn one_who_tells_everybody_another_batch_splits_nobody() {
     property(16, |seed| {
         let (n, liars) = small(seed);
-        let mut group = group(n, seed);
-        for liar in &liars {
-            group = group.corrupt(*liar, Equivocate::at_random());
-        }
-        take_all(&mut group);
-        for liar in liars {
-            for (face, payload) in ["left", "right"].into_iter().enumerate() {
-                group.input_face(liar, face, Input::Submit { batch: Batch::of([payload]) });
-            }
-        }
-        let mut submitted = Vec::new();
-        for party in group.correct() {
-            submit(&mut group, party, "x");
-            submitted.push((party, "x".to_string()));
-        }
-        finish(&mut group, &submitted);
-        check(&group, &submitted);
+        tells_another_batch(group(n, seed), liars);
     });
 }
 
@@ -153,12 +137,7 @@ fn one_who_tells_everybody_another_batch_splits_nobody() {
 fn one_who_shows_its_batches_to_few_holds_nobody_up() {
     property(16, |seed| {
         let (n, liars) = small(seed);
-        let mut group = group(n, seed);
-        for liar in liars {
-            group = group.corrupt(liar, Withhold::from_all_but([p((seed % 3) as u16)]));
-        }
-        let submitted = work(&mut group, n, 2);
-        check(&group, &submitted);
+        shows_to_one(group(n, seed), n, liars, p((seed % 3) as u16));
     });
 }
 

@@ -10,7 +10,7 @@ use maftia_core::{
     sim::{
         Group, Pick, Rng, World,
         adversary::{Random, Relents, Script},
-        behaviour::Mute,
+        behaviour::{Equivocate, Mute, Withhold},
         oracle::{self, Run},
         p, size,
     },
@@ -243,4 +243,38 @@ pub(crate) fn resumes_after<S: Stream>(seed: u64, rounds: usize, spec: S::Spec) 
     let bounds = oracle::Bounds { instances: 60, waiting: 600, snapshot: 1 << 20 };
     oracle::bounded(&group, bounds).unwrap();
     oracle::no_slander(&group).unwrap();
+}
+
+/// Liars that tell every face of theirs another batch split nobody.
+pub(crate) fn tells_another_batch<S: Stream>(mut group: Group<S>, liars: Vec<PartyId>) {
+    for liar in &liars {
+        group = group.corrupt(*liar, Equivocate::at_random());
+    }
+    take_all(&mut group);
+    for liar in liars {
+        for (face, payload) in ["left", "right"].into_iter().enumerate() {
+            group.input_face(liar, face, Input::Submit { batch: Batch::of([payload]) });
+        }
+    }
+    let mut submitted = Vec::new();
+    for party in group.correct() {
+        submit(&mut group, party, "x");
+        submitted.push((party, "x".to_string()));
+    }
+    finish(&mut group, &submitted);
+    check(&group, &submitted);
+}
+
+/// Liars that speak to one member only hold nobody up.
+pub(crate) fn shows_to_one<S: Stream>(
+    mut group: Group<S>,
+    n: u16,
+    liars: Vec<PartyId>,
+    told: PartyId,
+) {
+    for liar in liars {
+        group = group.corrupt(liar, Withhold::from_all_but([told]));
+    }
+    let submitted = work(&mut group, n, 2);
+    check(&group, &submitted);
 }

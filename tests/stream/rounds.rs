@@ -10,21 +10,19 @@ use maftia_core::{
     seat::Owner,
     sim::{
         Group,
-        behaviour::{
-            Behaviour, Corrupted, Crash, Equivocate, Late, Mute, Outgoing, Replay, Withhold,
-        },
+        behaviour::{Behaviour, Corrupted, Crash, Late, Mute, Outgoing, Replay},
         oracle, p, property, size,
     },
     stream::{
-        atomic::{Atomic, Input, Message, Signed, Spec, WINDOW},
+        atomic::{Atomic, Message, Signed, Spec, WINDOW},
         batch::Batch,
     },
     wire,
 };
 
 use crate::group::{
-    check, deliver, delivered, ends, finish, resumes_after, send, small, starved, submit, take_all,
-    work,
+    check, deliver, delivered, ends, resumes_after, send, shows_to_one, small, starved, submit,
+    take_all, tells_another_batch, work,
 };
 
 /// A group of this engine.
@@ -75,23 +73,7 @@ fn a_group_rests_beside_liars_that_begin_no_rounds() {
 fn one_who_tells_everybody_another_batch_splits_nobody() {
     property(16, |seed| {
         let (n, liars) = small(seed);
-        let mut group = group(n, seed, Spec::default());
-        for liar in &liars {
-            group = group.corrupt(*liar, Equivocate::at_random());
-        }
-        take_all(&mut group);
-        for liar in liars {
-            for (face, payload) in ["left", "right"].into_iter().enumerate() {
-                group.input_face(liar, face, Input::Submit { batch: Batch::of([payload]) });
-            }
-        }
-        let mut submitted = Vec::new();
-        for party in group.correct() {
-            submit(&mut group, party, "x");
-            submitted.push((party, "x".to_string()));
-        }
-        finish(&mut group, &submitted);
-        check(&group, &submitted);
+        tells_another_batch(group(n, seed, Spec::default()), liars);
     });
 }
 
@@ -99,13 +81,7 @@ fn one_who_tells_everybody_another_batch_splits_nobody() {
 fn one_who_shows_its_batches_to_few_holds_nobody_up() {
     property(16, |seed| {
         let (n, liars) = small(seed);
-        let mut group = group(n, seed, Spec::default());
-        for liar in liars {
-            let told = Withhold::from_all_but([p((seed % 3) as u16)]);
-            group = group.corrupt(liar, told);
-        }
-        let submitted = work(&mut group, n, 2);
-        check(&group, &submitted);
+        shows_to_one(group(n, seed, Spec::default()), n, liars, p((seed % 3) as u16));
     });
 }
 
