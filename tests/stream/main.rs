@@ -9,6 +9,8 @@
 
 #![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
 
+mod certified;
+mod differential;
 mod fast;
 mod group;
 mod rounds;

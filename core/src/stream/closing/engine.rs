@@ -4,6 +4,7 @@ use crate::{
     protocol::{Kind, Protocol},
     stream::{
         atomic::{self, Atomic},
+        certified::Certified,
         fast::Fast,
         secure::{self, Author, Secure},
     },
@@ -40,6 +41,7 @@ macro_rules! plain {
 }
 
 plain!(Atomic, "closing atomic");
+plain!(Certified, "closing certified");
 plain!(Fast, "closing fast");
 
 /// What outsiders had members forward is not for a closing stream: it has members only.

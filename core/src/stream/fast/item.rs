@@ -22,12 +22,12 @@ pub struct Head {
 
 impl Head {
     /// A lane without batches.
-    pub(super) fn start() -> Self {
+    pub(in crate::stream) fn start() -> Self {
         Self { seq: 0, chain: Digest::of("lane", b"") }
     }
 
     /// The head after one more batch, of this name.
-    pub(super) fn then(self, batch: &Digest) -> Self {
+    pub(in crate::stream) fn then(self, batch: &Digest) -> Self {
         let parts = [self.chain.as_bytes().as_slice(), batch.as_bytes()];
         Self { seq: self.seq + 1, chain: Digest::of_parts("lane", &parts) }
     }
