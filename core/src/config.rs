@@ -14,7 +14,7 @@ pub use problem::{ConfigError, Problem};
 use serde::Deserialize;
 
 use crate::{
-    crypto::Digest,
+    crypto::{Digest, Scheme},
     id::{Epoch, GroupId, PartyId},
     seat::Directory,
     thresholds::Thresholds,
@@ -120,6 +120,8 @@ pub enum CertificateScheme {
     Multisig,
     /// One signature over pairings.
     Pairing,
+    /// The same with the library `blst`: needs the feature `blst`.
+    PairingBlst,
 }
 
 /// How common coins are tossed.
@@ -131,6 +133,8 @@ pub enum CoinScheme {
     Ddh,
     /// A unique signature over pairings.
     Pairing,
+    /// The same with the library `blst`: needs the feature `blst`.
+    PairingBlst,
 }
 
 /// How a group signs messages for others.
@@ -144,9 +148,66 @@ pub enum SignatureScheme {
     Pairing,
     /// RSA, which every other program verifies.
     Rsa,
+    /// As `Pairing`, with the library `blst`: needs the feature `blst`.
+    PairingBlst,
 }
 
-/// The choice of schemes, the same in all groups. The cipher is always the one over pairings.
+/// How payloads are kept secret until they are ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CipherScheme {
+    /// Over pairings.
+    #[default]
+    Pairing,
+    /// The same with the library `blst`: needs the feature `blst`.
+    PairingBlst,
+}
+
+impl CertificateScheme {
+    /// What marks its shares.
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Multisig => Scheme::Multisig,
+            Self::Pairing => Scheme::Pairing,
+            Self::PairingBlst => Scheme::PairingBlst,
+        }
+    }
+}
+
+impl CoinScheme {
+    /// What marks its shares.
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Ddh => Scheme::Ddh,
+            Self::Pairing => Scheme::Pairing,
+            Self::PairingBlst => Scheme::PairingBlst,
+        }
+    }
+}
+
+impl SignatureScheme {
+    /// What marks its shares.
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Multisig => Scheme::Multisig,
+            Self::Pairing => Scheme::Pairing,
+            Self::Rsa => Scheme::Rsa,
+            Self::PairingBlst => Scheme::PairingBlst,
+        }
+    }
+}
+
+impl CipherScheme {
+    /// What marks its ciphertexts and shares.
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Pairing => Scheme::Pairing,
+            Self::PairingBlst => Scheme::PairingBlst,
+        }
+    }
+}
+
+/// The choice of schemes, the same in all groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schemes {
     /// How certificates are made.
@@ -155,6 +216,8 @@ pub struct Schemes {
     pub coin: CoinScheme,
     /// How messages are signed for others.
     pub signatures: SignatureScheme,
+    /// How payloads are kept secret until they are ordered.
+    pub cipher: CipherScheme,
 }
 
 impl Config {
@@ -236,8 +299,9 @@ impl Config {
             (group.name.to_string(), n, f, "asynchronous", group.epoch)
         };
         let groups: Vec<_> = self.groups.iter().map(group).collect();
-        let Schemes { certificates, coin, signatures } = self.schemes;
-        let schemes = (certificates as u8, coin as u8, signatures as u8);
+        let Schemes { certificates, coin, signatures, cipher } = self.schemes;
+        let schemes = [certificates.scheme(), coin.scheme(), signatures.scheme(), cipher.scheme()]
+            .map(|scheme| scheme as u8);
         Digest::of("configuration", &wire::encode(&(groups, schemes)))
     }
 }

@@ -8,7 +8,7 @@ pub use proof::{Once, Proof, Statement};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crypto::Digest,
+    crypto::{Digest, Scheme},
     id::{GroupId, Peer},
     path::InstanceId,
 };
@@ -41,6 +41,17 @@ pub enum Fault {
     BadProof {
         /// What did not verify.
         what: String,
+    },
+    /// A share of a scheme that the group does not have.
+    #[error(
+        "sent a share of {} where the group has `{ours}`",
+        theirs.map_or("an unknown scheme".to_owned(), |theirs| format!("`{theirs}`"))
+    )]
+    OtherScheme {
+        /// The scheme of the share, if it is known.
+        theirs: Option<Scheme>,
+        /// The scheme of the group.
+        ours: Scheme,
     },
     /// Bytes that are no message of this protocol.
     #[error("message cannot be decoded: {0}")]
@@ -85,6 +96,7 @@ impl Fault {
             Self::BadProof { .. } => "bad-proof",
             Self::Undecodable(_) => "undecodable",
             Self::Improper(_) => "improper",
+            Self::OtherScheme { .. } => "other-scheme",
             Self::Flooded(_) => "flood",
             Self::NoSuchInstance => "no-such-instance",
             Self::Outvoted { .. } => "outvoted",

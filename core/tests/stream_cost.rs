@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use maftia_core::{
     crypto::{
-        Blame, Certificate, Digest, Identity, Job, Keys, Mac, P256Identity, Purpose, SecretKey,
-        Share, Signature, ThresholdSignature, threshold::multisig::Multisig,
+        Blame, Certificate, Digest, Identity, Job, Keys, Mac, P256Identity, Purpose, Scheme,
+        SecretKey, Share, Signature, ThresholdSignature, threshold::multisig::Multisig,
     },
     effects::{Lane, To},
     fault::Fault,
@@ -76,6 +76,10 @@ impl Identity for Metered<dyn Identity> {
 }
 
 impl ThresholdSignature for Metered<dyn ThresholdSignature> {
+    fn scheme(&self) -> Scheme {
+        self.1.scheme()
+    }
+
     fn needed(&self) -> usize {
         self.1.needed()
     }

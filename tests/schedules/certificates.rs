@@ -10,7 +10,7 @@ use maftia_core::{
     agreement::coin::{self, Coin},
     broadcast::consistent::{Closing, Consistent, Input, Message, Output, Spec},
     crypto::{
-        Blame, Certificate, Digest, P256Identity, Purpose, SecretKey, Share, ThresholdCoin,
+        self, Blame, Certificate, Digest, P256Identity, Purpose, SecretKey, Share, ThresholdCoin,
         ThresholdSignature, threshold::multisig::Multisig,
     },
     fault::Fault,
@@ -57,6 +57,10 @@ fn nowhere() -> Tag {
 }
 
 impl ThresholdSignature for Careless {
+    fn scheme(&self) -> crypto::Scheme {
+        self.inner.scheme()
+    }
+
     fn needed(&self) -> usize {
         self.inner.needed()
     }
@@ -293,6 +297,10 @@ fn what_was_signed_in_one_instance_is_worth_nothing_in_another() {
 struct Nameless(Arc<dyn ThresholdCoin>);
 
 impl ThresholdCoin for Nameless {
+    fn scheme(&self) -> crypto::Scheme {
+        self.0.scheme()
+    }
+
     fn needed(&self) -> usize {
         self.0.needed()
     }

@@ -21,10 +21,9 @@
 //! are the culprits looked for, accused, and left out of the next try; a culprit costs one try, so
 //! there are at most `f + 1` tries. Both are jobs for the pool, never done in a step.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
 
+use super::shares::Shares;
 use crate::{
     children::Children,
     crypto::{Answer, Blame, Digest, Job, Share},
@@ -34,7 +33,6 @@ use crate::{
     path::{Role, Tag},
     protocol::{Event, Kind, Never, Protocol},
     seat::Seat,
-    wire::limits,
 };
 
 /// What the user may ask.
@@ -88,26 +86,16 @@ impl Heard {
         match answer {
             Answer::Share(share) => Self::Share(share),
             Answer::Coin(result) => Self::Combined(result),
-            #[allow(unreachable_patterns, reason = "the pool learns other trades")]
             other => unreachable!("{other:?} answers no job of a coin"),
         }
     }
 }
 
 /// One coin at one party. Its name is the path of the instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coin {
     tossed: bool,
-    /// Shares that are not known to be wrong.
-    shares: BTreeMap<PartyId, Share>,
-    /// Whose shares were wrong: they count no more.
-    blamed: BTreeSet<PartyId>,
-    /// How many combinations were asked for.
-    attempts: u64,
-    /// Whether one of them is under way.
-    combining: bool,
-    /// Whether the coin is known.
-    known: bool,
+    shares: Shares<()>,
 }
 
 impl Protocol for Coin {
@@ -121,14 +109,7 @@ impl Protocol for Coin {
     type Heard = Heard;
 
     fn new(_: &Seat, (): ()) -> Self {
-        Self {
-            tossed: false,
-            shares: BTreeMap::new(),
-            blamed: BTreeSet::new(),
-            attempts: 0,
-            combining: false,
-            known: false,
-        }
+        Self::default()
     }
 
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
@@ -157,13 +138,8 @@ impl Protocol for Coin {
         }
     }
 
-    fn admit(_: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
-        match message {
-            Message::Share(share) if share.0.len() > limits::SHARE_BYTES_MAX => {
-                Err(Fault::Improper("share too large".into()))
-            }
-            Message::Share(_) => Ok(()),
-        }
+    fn admit(seat: &Seat, _: Peer, Message::Share(share): &Message) -> Result<(), Fault> {
+        share.admit(seat.keys.coin.scheme())
     }
 }
 
@@ -177,48 +153,35 @@ impl Coin {
     }
 
     fn on_share(&mut self, from: PartyId, share: Share, fx: &mut Effects<'_, Self>) {
-        if !self.known && !self.blamed.contains(&from) {
-            self.shares.entry(from).or_insert(share);
+        // There is only one coin, so that nobody can send a share of another.
+        if self.shares.take(from, (), share).is_ok() {
             self.try_combine(fx);
         }
     }
 
     fn on_combined(&mut self, result: Result<Digest, Blame>, fx: &mut Effects<'_, Self>) {
-        self.combining = false;
         match result {
             Ok(value) => {
-                self.known = true;
-                self.shares.clear();
+                self.shares.finish();
                 fx.output(Output::Value(value));
             }
             Err(blame) => {
-                self.blame(blame, fx);
+                for party in self.shares.blame(blame) {
+                    fx.accuse(party, Fault::BadProof { what: "share of a coin".into() });
+                }
                 self.try_combine(fx);
-            }
-        }
-    }
-
-    fn blame(&mut self, blame: Blame, fx: &mut Effects<'_, Self>) {
-        let Blame::Culprits(culprits) = blame else {
-            unreachable!("as many shares as are needed are not too few")
-        };
-        for party in culprits {
-            self.shares.remove(&party);
-            if self.blamed.insert(party) {
-                fx.accuse(party, Fault::BadProof { what: "share of a coin".into() });
             }
         }
     }
 
     /// Combines as many shares as are needed, one try at a time.
     fn try_combine(&mut self, fx: &mut Effects<'_, Self>) {
+        if !self.tossed {
+            return;
+        }
         let needed = fx.seat().keys.coin.needed();
-        if self.tossed && !self.known && !self.combining && self.shares.len() >= needed {
-            self.combining = true;
-            self.attempts += 1;
-            let chosen = self.shares.iter().take(needed);
-            let shares = chosen.map(|(party, share)| (*party, share.clone())).collect();
-            fx.ask(Ask::Combine { attempt: self.attempts, tag: tag(fx.seat()), shares });
+        if let Some((attempt, shares)) = self.shares.choose((), needed) {
+            fx.ask(Ask::Combine { attempt, tag: tag(fx.seat()), shares });
         }
     }
 }

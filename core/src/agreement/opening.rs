@@ -32,14 +32,13 @@ use serde::{Deserialize, Serialize};
 use super::shares::Shares;
 use crate::{
     children::Children,
-    crypto::{Answer, Blame, Ciphertext, Digest, Job, Keys, Share},
+    crypto::{Answer, Blame, Ciphertext, Digest, Job, Keys, Labelled, Share},
     effects::Effects,
     fault::Fault,
     id::{PartyId, Peer},
     path::{InstanceId, Role},
     protocol::{Event, Kind, Never, Protocol},
     seat::Seat,
-    wire::limits,
 };
 
 /// What the user may ask.
@@ -91,8 +90,8 @@ pub enum Heard {
 impl Heard {
     fn from_answer(answer: Answer) -> Self {
         match answer {
-            Answer::Opening(share) => Self::Share(share),
-            Answer::Opened(result) => Self::Combined(result),
+            Answer::Opening(mut shares) => Self::Share(shares.pop().flatten()),
+            Answer::Opened(mut results) => Self::Combined(results.pop().expect("one for each")),
             other => unreachable!("{other:?} answers no job of an opening"),
         }
     }
@@ -102,9 +101,8 @@ impl Heard {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Wanted {
     name: Digest,
-    /// The label, with the instance.
-    label: Bytes,
-    ciphertext: Ciphertext,
+    /// The ciphertext, and the label with the instance.
+    sealed: Labelled,
     /// Whether it is valid, as far as this party knows.
     valid: bool,
 }
@@ -113,7 +111,7 @@ struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Opening {
     wanted: Option<Wanted>,
-    shares: Shares,
+    shares: Shares<Digest>,
 }
 
 /// What a ciphertext under this label in this instance is bound to.
@@ -122,7 +120,7 @@ fn bound(of: &InstanceId, label: &[u8]) -> Bytes {
 }
 
 /// Encrypts for an instance of a group, whose keys these are. `seed` must be fresh and secret. At most
-/// [`PAYLOAD_MAX`](limits::PAYLOAD_MAX) bytes can be opened again.
+/// [`PAYLOAD_MAX`](crate::wire::limits::PAYLOAD_MAX) bytes can be opened again.
 pub fn encrypt(
     keys: &Keys,
     of: &InstanceId,
@@ -166,13 +164,9 @@ impl Protocol for Opening {
         children.compute(Role::Job.at(number), job, |_: &_, answer| Heard::from_answer(answer));
     }
 
-    fn admit(_: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
-        match message {
-            Message::Share { share, .. } if share.0.len() > limits::SHARE_BYTES_MAX => {
-                Err(Fault::Improper("share too large".into()))
-            }
-            Message::Share { .. } => Ok(()),
-        }
+    fn admit(seat: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
+        let Message::Share { share, .. } = message;
+        share.admit(seat.keys.cipher.scheme())
     }
 }
 
@@ -181,8 +175,9 @@ impl Opening {
         if self.wanted.is_none() {
             let label = bound(&fx.seat().id, label);
             let name = Digest::of_parts("opening", &[&label, &ciphertext.0]);
-            let job = Job::OpenShare { label: label.clone(), ciphertext: ciphertext.clone() };
-            self.wanted = Some(Wanted { name, label, ciphertext, valid: false });
+            let sealed = Labelled { label, ciphertext };
+            let job = Job::OpenShares { sealed: vec![sealed.clone()] };
+            self.wanted = Some(Wanted { name, sealed, valid: false });
             fx.ask(Ask(0, job));
         }
     }
@@ -224,8 +219,8 @@ impl Opening {
         let Some(wanted) = self.wanted.as_ref().filter(|wanted| wanted.valid) else { return };
         let needed = fx.seat().keys.cipher.needed();
         if let Some((attempt, shares)) = self.shares.choose(wanted.name, needed) {
-            let (label, ciphertext) = (wanted.label.clone(), wanted.ciphertext.clone());
-            fx.ask(Ask(attempt, Job::OpenCombine { label, ciphertext, shares }));
+            let sealed = vec![(wanted.sealed.clone(), shares)];
+            fx.ask(Ask(attempt, Job::OpenCombine { sealed }));
         }
     }
 }

@@ -1,20 +1,23 @@
 //! Shares of one thing of which each member sends one: which are there, which were wrong, and when to
 //! combine.
+//!
+//! Where members may want different things, `Of` names the thing: a digest. Where there is only one, as
+//! with a coin, whose name is the path of the instance, it is `()`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crypto::{Blame, Digest, Share},
+    crypto::{Blame, Share},
     id::PartyId,
 };
 
 /// Shares that members sent, unchecked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Shares {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Shares<Of> {
     /// Shares that are not known to be wrong, and of what.
-    first: BTreeMap<PartyId, (Digest, Share)>,
+    first: BTreeMap<PartyId, (Of, Share)>,
     /// Whose shares were wrong: they count no more.
     blamed: BTreeSet<PartyId>,
     /// How many combinations were asked for.
@@ -24,10 +27,22 @@ pub(super) struct Shares {
     done: bool,
 }
 
-impl Shares {
+impl<Of> Default for Shares<Of> {
+    fn default() -> Self {
+        Self {
+            first: BTreeMap::new(),
+            blamed: BTreeSet::new(),
+            attempts: 0,
+            combining: false,
+            done: false,
+        }
+    }
+}
+
+impl<Of: Copy + PartialEq> Shares<Of> {
     /// Keeps the first share of a member. Of another thing than the first, it is a second word: says of
     /// what the first was.
-    pub(super) fn take(&mut self, from: PartyId, of: Digest, share: Share) -> Result<(), Digest> {
+    pub(super) fn take(&mut self, from: PartyId, of: Of, share: Share) -> Result<(), Of> {
         if self.done || self.blamed.contains(&from) {
             return Ok(());
         }
@@ -37,11 +52,7 @@ impl Shares {
 
     /// As many shares of this as are needed, and the number of the try, if there are so many and none is
     /// under way.
-    pub(super) fn choose(
-        &mut self,
-        of: Digest,
-        needed: usize,
-    ) -> Option<(u64, Vec<(PartyId, Share)>)> {
+    pub(super) fn choose(&mut self, of: Of, needed: usize) -> Option<(u64, Vec<(PartyId, Share)>)> {
         if self.done || self.combining {
             return None;
         }

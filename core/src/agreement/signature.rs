@@ -38,7 +38,6 @@ use crate::{
     path::{InstanceId, Role, Tag},
     protocol::{Event, Kind, Never, Protocol},
     seat::Seat,
-    wire::limits,
 };
 
 /// What the user may ask.
@@ -114,7 +113,7 @@ impl Heard {
 pub struct Signature {
     /// What this party wants signed.
     digest: Option<Digest>,
-    shares: Shares,
+    shares: Shares<Digest>,
 }
 
 /// What the signature of a message under a label covers in this instance, in the scheme of these keys:
@@ -163,13 +162,9 @@ impl Protocol for Signature {
         children.compute(at, job, heard);
     }
 
-    fn admit(_: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
-        match message {
-            Message::Share { share, .. } if share.0.len() > limits::SHARE_BYTES_MAX => {
-                Err(Fault::Improper("share too large".into()))
-            }
-            Message::Share { .. } => Ok(()),
-        }
+    fn admit(seat: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
+        let Message::Share { share, .. } = message;
+        share.admit(seat.keys.signature.scheme())
     }
 }
 

@@ -38,7 +38,6 @@ use crate::{
     path::InstanceId,
     protocol::{Event, Kind, Never, Protocol},
     seat::Seat,
-    wire::limits,
 };
 
 /// The step that shares and certificates cover.
@@ -203,10 +202,8 @@ impl Protocol for Consistent {
             {
                 Err(Fault::BadProof { what: "certificate of a consistent broadcast".into() })
             }
-            Message::Echo(share) if share.0.len() > limits::SHARE_BYTES_MAX => {
-                Err(Fault::Improper("share too large".into()))
-            }
-            Message::Initial(_) | Message::Echo(_) | Message::Final { .. } => Ok(()),
+            Message::Echo(share) => share.admit(seat.keys.quorum.scheme()),
+            Message::Initial(_) | Message::Final { .. } => Ok(()),
         }
     }
 

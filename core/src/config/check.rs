@@ -10,6 +10,7 @@ use super::{
     ServiceConfig, file,
 };
 use crate::{
+    crypto::Scheme,
     id::{Epoch, GroupId},
     thresholds::Thresholds,
 };
@@ -36,6 +37,7 @@ pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
     let mut checks = Checks::default();
     let groups = checks.groups(file.group);
     let clients = checks.clients(file.clients);
+    let schemes = checks.schemes(&file.schemes);
     checks.folder("keys", &file.keys);
     checks.folder("data", &file.data);
     if !checks.problems.is_empty() {
@@ -51,11 +53,7 @@ pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
             file::Durability::DiskUnsynced => Durability::Disk { sync: false },
             file::Durability::Disk => Durability::Disk { sync: true },
         },
-        schemes: Schemes {
-            certificates: file.schemes.certificates,
-            coin: file.schemes.coin,
-            signatures: file.schemes.signatures,
-        },
+        schemes,
         lab: file.lab,
     })
 }
@@ -63,6 +61,28 @@ pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
 impl Checks {
     fn wrong(&mut self, what: impl Into<String>, help: impl Into<String>) {
         self.problems.push(Problem::new(what, help));
+    }
+
+    /// What was not built in cannot be run, and is not replaced in silence.
+    fn schemes(&mut self, file: &file::Schemes) -> Schemes {
+        let file::Schemes { certificates, coin, signatures, cipher } = *file;
+        let chosen = [
+            ("certificates", certificates.scheme()),
+            ("coin", coin.scheme()),
+            ("signatures", signatures.scheme()),
+            ("cipher", cipher.scheme()),
+        ];
+        for (what, scheme) in chosen {
+            if scheme == Scheme::PairingBlst && cfg!(not(feature = "blst")) {
+                self.wrong(
+                    format!(
+                        "`{what} = \"{scheme}\"` needs the feature `blst`, which is not built in"
+                    ),
+                    "build with `--features blst`, or say \"pairing\"",
+                );
+            }
+        }
+        Schemes { certificates, coin, signatures, cipher }
     }
 
     fn groups(&mut self, groups: Vec<file::Group>) -> Vec<GroupConfig> {

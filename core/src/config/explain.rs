@@ -79,7 +79,7 @@ fn write_group(out: &mut String, group: &GroupConfig, schemes: Schemes) -> Resul
         signatures(schemes)
     )?;
     writeln!(out, "  coin         {} of {n} show it ({coin})", t.one_correct())?;
-    writeln!(out, "  cipher       {} of {n} open it (pairing)", t.one_correct())
+    writeln!(out, "  cipher       {} of {n} open it ({})", t.one_correct(), schemes.cipher.scheme())
 }
 
 /// What is tolerated, and what is not.
@@ -109,6 +109,7 @@ fn certificates(schemes: Schemes) -> &'static str {
     match schemes.certificates {
         CertificateScheme::Multisig => "multisig: P-256 signatures",
         CertificateScheme::Pairing => "one signature over pairings",
+        CertificateScheme::PairingBlst => "one signature over pairings, with blst",
     }
 }
 
@@ -116,6 +117,7 @@ fn coin(schemes: Schemes) -> &'static str {
     match schemes.coin {
         CoinScheme::Ddh => "Diffie-Hellman on P-256",
         CoinScheme::Pairing => "pairing",
+        CoinScheme::PairingBlst => "pairing, with blst",
     }
 }
 
@@ -123,6 +125,7 @@ fn signatures(schemes: Schemes) -> &'static str {
     match schemes.signatures {
         SignatureScheme::Multisig => "multisig: P-256 signatures",
         SignatureScheme::Pairing => "one signature over pairings",
+        SignatureScheme::PairingBlst => "one signature over pairings, with blst",
         SignatureScheme::Rsa => "RSA of 2048 bits, which openssl verifies; dealing takes its time",
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{CertificateScheme, CoinScheme, ConfigError, Problem, SignatureScheme};
+use super::{CertificateScheme, CipherScheme, CoinScheme, ConfigError, Problem, SignatureScheme};
 
 /// The largest text that is read: a thousand times the sample.
 const TEXT_MAX: usize = 1 << 20;
@@ -36,6 +36,7 @@ pub(super) struct Schemes {
     pub(super) certificates: CertificateScheme,
     pub(super) coin: CoinScheme,
     pub(super) signatures: SignatureScheme,
+    pub(super) cipher: CipherScheme,
 }
 
 /// `[clients]`.

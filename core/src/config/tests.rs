@@ -58,6 +58,30 @@ fn unknown_keys_get_a_suggestion() {
     assert!(error("[clients]", "[clients").contains(&line("[clients]")));
 }
 
+#[cfg(not(feature = "blst"))]
+#[test]
+fn a_scheme_that_is_not_built_in_is_named_with_its_feature() {
+    for (from, what) in [
+        ("certificates = \"multisig\"", "certificates"),
+        ("coin = \"ddh\"", "coin"),
+        ("signatures = \"multisig\"", "signatures"),
+        ("cipher = \"pairing\"", "cipher"),
+    ] {
+        let text = error(from, &format!("{what} = \"pairing-blst\""));
+        let wrong = format!("`{what} = \"pairing-blst\"` needs the feature `blst`");
+        assert!(text.contains(&wrong) && text.contains("--features blst"), "{text}");
+    }
+}
+
+#[cfg(feature = "blst")]
+#[test]
+fn a_scheme_that_is_built_in_is_taken() {
+    let config = replaced("cipher = \"pairing\"", "cipher = \"pairing-blst\"").unwrap();
+    assert_eq!(config.schemes().cipher, CipherScheme::PairingBlst);
+    assert!(config.explain().contains("open it (pairing-blst)"));
+    assert_ne!(config.digest(), Config::parse(Config::sample()).unwrap().digest());
+}
+
 #[test]
 fn thresholds_are_explained() {
     let five = "\"127.0.0.1:7413\", \"127.0.0.1:7414\"]";

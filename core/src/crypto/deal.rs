@@ -151,6 +151,7 @@ impl Stream<'_> {
             id: group.id,
             name: Arc::clone(&group.name),
             thresholds: t,
+            schemes,
             identities: identities.iter().map(SecretKey::public).collect::<Vec<PublicKey>>(),
             quorum: quorum.map(|(public, _)| public),
             service: service.map(|(public, _)| public),
@@ -171,7 +172,7 @@ impl Stream<'_> {
         let mut rng = self.at(&["group", name, "signature"], 0);
         match schemes.signatures {
             SignatureScheme::Multisig => (SignaturePublic::Multisig, Vec::new()),
-            SignatureScheme::Pairing => {
+            SignatureScheme::Pairing | SignatureScheme::PairingBlst => {
                 let (public, secrets) = dealer::pairing(&mut rng, t.n(), t.one_correct());
                 let secrets = secrets.into_iter().map(SignatureSecret::Pairing).collect();
                 (SignaturePublic::Pairing(public), secrets)
@@ -194,7 +195,7 @@ impl Stream<'_> {
                 let (public, secrets) = dealer::ddh(&mut rng, t.n(), t.one_correct());
                 (CoinPublic::Ddh(public), secrets.into_iter().map(CoinSecret::Ddh).collect())
             }
-            CoinScheme::Pairing => {
+            CoinScheme::Pairing | CoinScheme::PairingBlst => {
                 let (public, secrets) = dealer::pairing(&mut rng, t.n(), t.one_correct());
                 (
                     CoinPublic::Pairing(public),
@@ -207,7 +208,7 @@ impl Stream<'_> {
 
 /// Whether certificates need keys of their own.
 fn certificates(schemes: Schemes) -> bool {
-    schemes.certificates == CertificateScheme::Pairing
+    schemes.certificates != CertificateScheme::Multisig
 }
 
 fn secret_of(

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Blame, Certificate, Ciphertext, Digest, Keys, Share};
+use super::{Blame, Certificate, Ciphertext, Digest, Keys, Labelled, Share};
 use crate::{id::PartyId, path::Tag};
 
 /// What to compute. The result depends on the job and the keys, on nothing else.
@@ -49,21 +49,15 @@ pub enum Job {
         /// What is encrypted.
         plaintext: Bytes,
     },
-    /// This party's share of a ciphertext, if that is valid under its label.
-    OpenShare {
-        /// What the ciphertext is bound to.
-        label: Bytes,
-        /// The ciphertext.
-        ciphertext: Ciphertext,
+    /// This party's share of each of these ciphertexts that is valid under its label.
+    OpenShares {
+        /// The ciphertexts.
+        sealed: Vec<Labelled>,
     },
     /// Decrypts.
     OpenCombine {
-        /// What the ciphertext is bound to.
-        label: Bytes,
-        /// The ciphertext.
-        ciphertext: Ciphertext,
-        /// Shares of distinct parties, unchecked.
-        shares: Vec<(PartyId, Share)>,
+        /// Ciphertexts that are valid, and of each shares of distinct parties, unchecked.
+        sealed: Vec<(Labelled, Vec<(PartyId, Share)>)>,
     },
 }
 
@@ -78,10 +72,10 @@ pub enum Answer {
     Signature(Result<Certificate, Blame>),
     /// What was encrypted.
     Sealed(Ciphertext),
-    /// A share of a ciphertext; `None` if it is invalid.
-    Opening(Option<Share>),
-    /// What was decrypted, or whom to blame.
-    Opened(Result<Bytes, Blame>),
+    /// A share of each ciphertext; `None` if it is invalid.
+    Opening(Vec<Option<Share>>),
+    /// What was in each, or whom to blame.
+    Opened(Vec<Result<Bytes, Blame>>),
 }
 
 impl Job {
@@ -100,12 +94,8 @@ impl Job {
                 let seed = seed(keys, tag, *number, label, plaintext);
                 Answer::Sealed(keys.cipher.encrypt(label, plaintext, seed.as_bytes()))
             }
-            Self::OpenShare { label, ciphertext } => {
-                Answer::Opening(keys.cipher.share(label, ciphertext))
-            }
-            Self::OpenCombine { label, ciphertext, shares } => {
-                Answer::Opened(keys.cipher.combine(label, ciphertext, shares))
-            }
+            Self::OpenShares { sealed } => Answer::Opening(keys.cipher.shares(sealed)),
+            Self::OpenCombine { sealed } => Answer::Opened(keys.cipher.combine_all(sealed)),
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod deal;
 mod digest;
 pub mod identity;
 mod job;
+mod scheme;
 pub mod threshold;
 
 use std::{fmt, sync::Arc};
@@ -29,6 +30,7 @@ use bytes::Bytes;
 pub use digest::Digest;
 pub use identity::{P256Identity, PublicKey, Purpose, SecretKey};
 pub use job::{Answer, Job};
+pub use scheme::Scheme;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -56,6 +58,15 @@ pub struct Certificate(pub Bytes);
 /// A payload that only enough parties together can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ciphertext(pub Bytes);
+
+/// A ciphertext, and what it was made for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labelled {
+    /// What the ciphertext is bound to.
+    pub label: Bytes,
+    /// The ciphertext.
+    pub ciphertext: Ciphertext,
+}
 
 /// Why shares did not combine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -96,6 +107,8 @@ pub trait Identity: Send + Sync + fmt::Debug {
 
 /// A signature of a group that [`needed`](Self::needed) of its members make together.
 pub trait ThresholdSignature: Send + Sync + fmt::Debug {
+    /// What marks its shares.
+    fn scheme(&self) -> Scheme;
     /// How many shares make a certificate.
     fn needed(&self) -> usize;
     /// What a signature of a message under a label covers.
@@ -119,6 +132,8 @@ pub trait ThresholdSignature: Send + Sync + fmt::Debug {
 
 /// A common random value that nobody knows before [`needed`](Self::needed) parties release shares.
 pub trait ThresholdCoin: Send + Sync + fmt::Debug {
+    /// What marks its shares.
+    fn scheme(&self) -> Scheme;
     /// How many shares show the coin.
     fn needed(&self) -> usize;
     /// This party's share of the coin named `tag`.
@@ -133,6 +148,8 @@ pub trait ThresholdCoin: Send + Sync + fmt::Debug {
 ///
 /// The label is bound to the ciphertext: under another label it is invalid.
 pub trait ThresholdCipher: Send + Sync + fmt::Debug {
+    /// What marks its ciphertexts and shares.
+    fn scheme(&self) -> Scheme;
     /// How many shares open a ciphertext.
     fn needed(&self) -> usize;
     /// Encrypts; `seed` must be fresh and secret.
@@ -141,6 +158,10 @@ pub trait ThresholdCipher: Send + Sync + fmt::Debug {
     fn check(&self, label: &[u8], ciphertext: &Ciphertext) -> bool;
     /// This party's share; `None` for an invalid ciphertext, of which no share may exist.
     fn share(&self, label: &[u8], ciphertext: &Ciphertext) -> Option<Share>;
+    /// This party's share of each: what [`share`](Self::share) gives, for less if they are many.
+    fn shares(&self, sealed: &[Labelled]) -> Vec<Option<Share>> {
+        sealed.iter().map(|one| self.share(&one.label, &one.ciphertext)).collect()
+    }
     /// Whether `share` is the one of `party`.
     fn check_share(
         &self,
@@ -149,13 +170,23 @@ pub trait ThresholdCipher: Send + Sync + fmt::Debug {
         ciphertext: &Ciphertext,
         share: &Share,
     ) -> bool;
-    /// The plaintext.
+    /// The plaintext of each, or whom to blame. A ciphertext that does not pass [`check`](Self::check)
+    /// has no right shares: that nobody made some is for those to see to who release them.
+    fn combine_all(
+        &self,
+        sealed: &[(Labelled, Vec<(PartyId, Share)>)],
+    ) -> Vec<Result<Bytes, Blame>>;
+    /// The plaintext of one.
     fn combine(
         &self,
         label: &[u8],
         ciphertext: &Ciphertext,
         shares: &[(PartyId, Share)],
-    ) -> Result<Bytes, Blame>;
+    ) -> Result<Bytes, Blame> {
+        let label = Bytes::copy_from_slice(label);
+        let one = (Labelled { label, ciphertext: ciphertext.clone() }, shares.to_vec());
+        self.combine_all(&[one]).pop().expect("one for each")
+    }
 }
 
 /// What an owner holds: its own secrets and everybody's public keys. Cheap to clone.

@@ -1,5 +1,9 @@
 use super::*;
-use crate::shuttle::{Shuttle, p};
+use crate::{
+    crypto::Scheme,
+    shuttle::{Shuttle, p},
+    wire::limits,
+};
 
 fn values(world: &Shuttle<Coin>) -> Vec<Option<Digest>> {
     let value = |all: &Vec<Output>| match all.as_slice() {
@@ -42,7 +46,7 @@ fn f_tosses_show_nothing_and_one_more_shows_it_to_those_who_tossed() {
 
 #[test]
 fn wrong_shares_are_named_and_left_out() {
-    let wrong = Message::Share(Share(b"wrong".as_slice().to_vec().into()));
+    let wrong = Message::Share(Scheme::Ideal.share(&[b"wrong"]));
     for seed in 0..50 {
         let mut world = Shuttle::<Coin>::new(4, seed, ());
         world.mute = vec![3];
@@ -64,10 +68,10 @@ fn wrong_shares_are_named_and_left_out() {
 
 #[test]
 fn a_huge_share_is_not_kept() {
-    let huge = Message::Share(Share(vec![0; limits::SHARE_BYTES_MAX + 1].into()));
+    let huge = Message::Share(Scheme::Ideal.share(&[&[0; limits::SHARE_BYTES_MAX]]));
     let mut world = Shuttle::<Coin>::new(4, 0, ());
     world.forge(3, 0, &huge);
     world.run();
     assert!(matches!(world.faults.as_slice(), [(_, _, Fault::Improper(_))]));
-    assert!(world.trees[0].root().shares.is_empty());
+    assert_eq!(world.trees[0].root().shares.len(), 0);
 }

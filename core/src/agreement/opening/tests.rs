@@ -1,5 +1,9 @@
 use super::*;
-use crate::shuttle::{Shuttle, p, seat};
+use crate::{
+    crypto::Scheme,
+    shuttle::{Shuttle, p, seat},
+    wire::limits,
+};
 
 fn sealed(text: &str) -> Ciphertext {
     let seat = seat(4, 0);
@@ -69,7 +73,7 @@ fn what_was_made_for_something_else_is_invalid() {
 #[test]
 fn wrong_shares_are_named_and_left_out() {
     let name = Digest::of_parts("opening", &[&bound(&seat(4, 0).id, b"will"), &sealed("x").0]);
-    let wrong = Message::Share { name, share: Share(b"wrong".as_slice().to_vec().into()) };
+    let wrong = Message::Share { name, share: Scheme::Ideal.share(&[b"wrong"]) };
     let fault = Fault::BadProof { what: "share of a ciphertext".into() };
     let mut blamed = 0;
     for seed in 0..50 {
@@ -92,7 +96,7 @@ fn wrong_shares_are_named_and_left_out() {
 fn one_who_speaks_twice_is_accused_and_a_huge_share_is_not_kept() {
     let share = |name: &str, len| Message::Share {
         name: Digest::of("test", name.as_bytes()),
-        share: Share(vec![0; len].into()),
+        share: Scheme::Ideal.share(&[&vec![0; len - 1]]),
     };
     let mut world = Shuttle::<Opening>::new(4, 0, ());
     world.forge(3, 0, &share("one", 32));

@@ -1,5 +1,9 @@
 use super::*;
-use crate::shuttle::{Shuttle, p};
+use crate::{
+    crypto::Scheme,
+    shuttle::{Shuttle, p},
+    wire::limits,
+};
 
 fn sign(message: &'static str) -> Input {
     Input::Sign { label: "test".into(), message: message.into() }
@@ -54,7 +58,7 @@ fn f_members_cannot_have_anything_signed() {
 fn wrong_shares_are_named_and_left_out() {
     let digest =
         covered(&crate::shuttle::seat(4, 0).keys, &crate::shuttle::seat(4, 0).id, b"test", b"m").1;
-    let wrong = Message::Share { digest, share: Share(b"wrong".as_slice().to_vec().into()) };
+    let wrong = Message::Share { digest, share: Scheme::Ideal.share(&[b"wrong"]) };
     for seed in 0..50 {
         let mut world = Shuttle::<Signature>::new(4, seed, ());
         world.mute = vec![3];
@@ -77,7 +81,7 @@ fn wrong_shares_are_named_and_left_out() {
 fn one_who_signs_twice_is_accused_and_a_huge_share_is_not_kept() {
     let share = |name: &str, len| Message::Share {
         digest: Digest::of("test", name.as_bytes()),
-        share: Share(vec![0; len].into()),
+        share: Scheme::Ideal.share(&[&vec![0; len - 1]]),
     };
     let mut world = Shuttle::<Signature>::new(4, 0, ());
     world.forge(3, 0, &share("one", 32));

@@ -1,8 +1,10 @@
 use super::*;
 use crate::{
+    crypto::Scheme,
     id::{Epoch, GroupId},
     path::Role,
     shuttle::{Shuttle, p, seat},
+    wire::limits,
 };
 
 const SPEC: Spec = Spec { sender: PartyId::new(0), limit: 100, approve: false };
@@ -170,7 +172,7 @@ fn what_no_correct_party_sends_is_refused() {
         (2, Message::Initial(payload("a"))),
         (0, Message::Initial(vec![0; 101].into())),
         (3, share(4, 3, "a")),
-        (3, Message::Echo(Share(vec![0; limits::SHARE_BYTES_MAX + 1].into()))),
+        (3, Message::Echo(Scheme::Ideal.share(&[&[0; limits::SHARE_BYTES_MAX]]))),
     ] {
         let mut world = Shuttle::<Consistent>::new(4, 0, SPEC);
         world.forge(from, 1, &message);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     super::{
-        Digest, PublicKey,
+        Digest, PublicKey, Scheme,
         threshold::{PairingPublic, ddh::DdhPublic, rsa::RsaPublic},
     },
     certificates,
@@ -39,6 +39,7 @@ pub(crate) struct GroupPublic {
     pub(super) id: GroupId,
     pub(super) name: Arc<str>,
     pub(super) thresholds: Thresholds,
+    pub(super) schemes: Schemes,
     pub(super) identities: Vec<PublicKey>,
     pub(super) quorum: Option<PairingPublic>,
     pub(super) service: Option<PairingPublic>,
@@ -76,6 +77,8 @@ impl PublicKeys {
     pub fn parse(config: &Config, text: &str) -> Result<Self, KeyError> {
         let file: PublicFile = text::parse(text)?;
         text::version(file.version)?;
+        // What differs in a scheme is another configuration, too; but this can be said more clearly.
+        file.group.iter().try_for_each(|group| group.fits(config.schemes()))?;
         if file.config.digest()? != config.digest() {
             return Err(KeyError::OtherConfig);
         }
@@ -167,30 +170,35 @@ impl PublicKeys {
         for group in &self.groups {
             let identities = list(group.identities.iter().map(PublicKey::to_bytes));
             writeln!(out, "\n[[group]]\nname = \"{}\"\nidentities = {identities}", group.name)?;
-            for (scheme, public) in [("quorum", &group.quorum), ("service", &group.service)] {
+            let schemes = group.schemes;
+            for (what, public) in [("quorum", &group.quorum), ("service", &group.service)] {
                 if let Some(public) = public {
-                    write_keys(out, scheme, &public.master(), list(public.members()))?;
+                    let what = (what, schemes.certificates.scheme());
+                    write_keys(out, what, &public.master(), list(public.members()))?;
                 }
             }
+            let signature = ("signature", schemes.signatures.scheme());
             match &group.signature {
                 SignaturePublic::Multisig => {}
                 SignaturePublic::Pairing(public) => {
-                    write_keys(out, "signature", &public.master(), list(public.members()))?;
+                    write_keys(out, signature, &public.master(), list(public.members()))?;
                 }
                 SignaturePublic::Rsa(public) => {
-                    write_keys(out, "signature", &public.group(), list(public.members()))?;
+                    write_keys(out, signature, &public.group(), list(public.members()))?;
                 }
             }
+            let coin = ("coin", schemes.coin.scheme());
             match &group.coin {
                 CoinPublic::Ddh(public) => {
                     let members = list(public.members().iter().map(PublicKey::to_bytes));
-                    write_keys(out, "coin", &public.master().to_bytes(), members)?;
+                    write_keys(out, coin, &public.master().to_bytes(), members)?;
                 }
                 CoinPublic::Pairing(public) => {
-                    write_keys(out, "coin", &public.master(), list(public.members()))?;
+                    write_keys(out, coin, &public.master(), list(public.members()))?;
                 }
             }
-            write_keys(out, "cipher", &group.cipher.master(), list(group.cipher.members()))?;
+            let cipher = ("cipher", schemes.cipher.scheme());
+            write_keys(out, cipher, &group.cipher.master(), list(group.cipher.members()))?;
         }
         for (name, key) in &self.clients {
             writeln!(
@@ -203,8 +211,14 @@ impl PublicKeys {
     }
 }
 
-fn write_keys(out: &mut String, scheme: &str, master: &[u8], members: String) -> fmt::Result {
-    writeln!(out, "{scheme} = {{ group = \"{}\", members = {members} }}", text::hex(master))
+fn write_keys(
+    out: &mut String,
+    (what, scheme): (&str, Scheme),
+    master: &[u8],
+    members: String,
+) -> fmt::Result {
+    let master = text::hex(master);
+    writeln!(out, "{what} = {{ group = \"{master}\", members = {members}, scheme = \"{scheme}\" }}")
 }
 
 fn list<const LEN: usize>(keys: impl IntoIterator<Item = [u8; LEN]>) -> String {
@@ -242,6 +256,7 @@ struct PublicGroup {
 struct SchemeKeys {
     group: Hex,
     members: Vec<Hex>,
+    scheme: String,
 }
 
 #[derive(Deserialize)]
@@ -271,13 +286,16 @@ impl PublicGroup {
             id: group.id,
             name: Arc::clone(&group.name),
             thresholds: t,
+            schemes,
             identities: identities?,
             quorum: pairing(&self.quorum, t.quorum())?,
             service: pairing(&self.service, t.one_correct())?,
             signature: self.signature(t, schemes.signatures)?,
             coin: match schemes.coin {
                 CoinScheme::Ddh => CoinPublic::Ddh(self.coin.ddh(t)?),
-                CoinScheme::Pairing => CoinPublic::Pairing(self.coin.pairing(t, t.one_correct())?),
+                CoinScheme::Pairing | CoinScheme::PairingBlst => {
+                    CoinPublic::Pairing(self.coin.pairing(t, t.one_correct())?)
+                }
             },
             cipher: self.cipher.pairing(t, t.one_correct())?,
         })
@@ -285,6 +303,28 @@ impl PublicGroup {
 }
 
 impl PublicGroup {
+    /// Whether all keys are of the schemes that the configuration names.
+    fn fits(&self, schemes: Schemes) -> Result<(), KeyError> {
+        let certificates = schemes.certificates.scheme();
+        let all = [
+            ("quorum", &self.quorum, certificates),
+            ("service", &self.service, certificates),
+            ("signature", &self.signature, schemes.signatures.scheme()),
+        ];
+        // Keys of a multi-signature are those of the identities: there are none of its own.
+        let optional = |keys: &Option<SchemeKeys>| {
+            keys.as_ref().map_or(Scheme::Multisig.word().to_owned(), |keys| keys.scheme.clone())
+        };
+        let all = all.map(|(what, keys, ours)| (what, optional(keys), ours));
+        let coin = ("coin", self.coin.scheme.clone(), schemes.coin.scheme());
+        let cipher = ("cipher", self.cipher.scheme.clone(), schemes.cipher.scheme());
+        match all.into_iter().chain([coin, cipher]).find(|(_, theirs, ours)| theirs != ours.word())
+        {
+            Some((what, theirs, ours)) => Err(KeyError::OtherScheme { what, theirs, ours }),
+            None => Ok(()),
+        }
+    }
+
     fn signature(
         &self,
         t: Thresholds,
@@ -293,7 +333,7 @@ impl PublicGroup {
         let needed = t.one_correct();
         Ok(match (scheme, &self.signature) {
             (SignatureScheme::Multisig, None) => SignaturePublic::Multisig,
-            (SignatureScheme::Pairing, Some(keys)) => {
+            (SignatureScheme::Pairing | SignatureScheme::PairingBlst, Some(keys)) => {
                 SignaturePublic::Pairing(keys.pairing(t, needed)?)
             }
             (SignatureScheme::Rsa, Some(keys)) => SignaturePublic::Rsa(keys.rsa(t, needed)?),

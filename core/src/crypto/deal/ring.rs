@@ -6,13 +6,10 @@ use super::{
     super::{
         Keys, P256Identity, PublicKey, Purpose, SecretKey, ThresholdCoin, ThresholdSignature,
         threshold::{
-            PairingPublic, PairingSecret,
-            cipher::PairingCipher,
-            coin::PairingCoin,
+            PairingPublic, PairingSecret, Pairings,
             ddh::DdhCoin,
             multisig::Multisig,
             rsa::{RsaSecret, RsaSignature},
-            signature::PairingSignature,
         },
     },
     public::{CoinPublic, GroupPublic, PublicKeys, SignaturePublic},
@@ -147,8 +144,10 @@ impl Keyring {
         let secret =
             self.member.as_ref().filter(|(own, _)| *own == group).map(|(_, secret)| secret);
         let t = public.thresholds;
-        let certificate = |purpose, needed, keys: &Option<PairingPublic>, own| {
-            self.certificate(public, purpose, needed, keys.clone(), own)
+        let scheme = public.schemes.certificates.scheme();
+        let certificate = |purpose, needed, keys: &Option<PairingPublic>, secret| match keys {
+            Some(public) => Pairings { scheme, public, secret, needed }.signature(purpose),
+            None => self.multisig(public, purpose, needed),
         };
         Some(Keys {
             identity: Arc::clone(&self.identity) as _,
@@ -166,11 +165,13 @@ impl Keyring {
             ),
             signature: self.signature(public, secret),
             coin: coin(public, secret),
-            cipher: Arc::new(PairingCipher::new(
-                public.cipher.clone(),
-                secret.map(|secret| secret.cipher.clone()),
-                t.one_correct(),
-            )),
+            cipher: Pairings {
+                scheme: public.schemes.cipher.scheme(),
+                public: &public.cipher,
+                secret: secret.map(|secret| secret.cipher.clone()),
+                needed: t.one_correct(),
+            }
+            .cipher(),
         })
     }
 
@@ -182,15 +183,14 @@ impl Keyring {
         let needed = group.thresholds.one_correct();
         let secret = secret.and_then(|secret| secret.signature.clone());
         match &group.signature {
-            SignaturePublic::Multisig => {
-                self.certificate(group, Purpose::Message, needed, None, None)
-            }
+            SignaturePublic::Multisig => self.multisig(group, Purpose::Message, needed),
             SignaturePublic::Pairing(public) => {
                 let secret = match secret {
                     Some(SignatureSecret::Pairing(secret)) => Some(secret),
                     _ => None,
                 };
-                self.certificate(group, Purpose::Message, needed, Some(public.clone()), secret)
+                let scheme = group.schemes.signatures.scheme();
+                Pairings { scheme, public, secret, needed }.signature(Purpose::Message)
             }
             SignaturePublic::Rsa(public) => {
                 let secret = match (secret, self.identity.owner()) {
@@ -202,21 +202,14 @@ impl Keyring {
         }
     }
 
-    fn certificate(
+    fn multisig(
         &self,
         group: &GroupPublic,
         purpose: Purpose,
         needed: usize,
-        public: Option<PairingPublic>,
-        secret: Option<PairingSecret>,
     ) -> Arc<dyn ThresholdSignature> {
-        let n = group.thresholds.n();
-        match public {
-            Some(public) => Arc::new(PairingSignature::new(public, secret, purpose, needed)),
-            None => {
-                Arc::new(Multisig::new(Arc::clone(&self.identity), purpose, group.id, n, needed))
-            }
-        }
+        let (identity, n) = (Arc::clone(&self.identity), group.thresholds.n());
+        Arc::new(Multisig::new(identity, purpose, group.id, n, needed))
     }
 }
 
@@ -236,7 +229,8 @@ fn coin(group: &GroupPublic, secret: Option<&MemberSecret>) -> Arc<dyn Threshold
                 Some(CoinSecret::Pairing(secret)) => Some(secret),
                 _ => None,
             };
-            Arc::new(PairingCoin::new(public.clone(), secret, needed))
+            let scheme = group.schemes.coin.scheme();
+            Pairings { scheme, public, secret, needed }.coin()
         }
     }
 }

@@ -93,6 +93,23 @@ fn dealt_keys_over_pairings_work_together() {
     ]));
 }
 
+#[cfg(feature = "blst")]
+#[test]
+fn dealt_keys_for_blst_work_together_and_not_with_others() {
+    let blst = config(&[
+        ("coin = \"ddh\"", "coin = \"pairing-blst\""),
+        ("certificates = \"multisig\"", "certificates = \"pairing-blst\""),
+        ("signatures = \"multisig\"", "signatures = \"pairing-blst\""),
+        ("cipher = \"pairing\"", "cipher = \"pairing-blst\""),
+    ]);
+    everything_works(&blst);
+    let mixed = config(&[("cipher = \"pairing\"", "cipher = \"pairing-blst\"")]);
+    everything_works(&mixed);
+    let error = PublicKeys::parse(&mixed, &sample().1.public().to_toml()).unwrap_err();
+    let both = "its `cipher` is of the scheme `pairing`, the configuration says `pairing-blst`";
+    assert_eq!(error.to_string(), both);
+}
+
 fn with_rsa() -> Config {
     config(&[("signatures = \"multisig\"", "signatures = \"rsa\"")])
 }
@@ -133,7 +150,9 @@ fn keys_of_rsa_of_others_are_refused() {
     let at = public.find("signature = { group = \"").unwrap() + 23;
     let bent = [&public[..at], "0", &public[at + 1..]].concat();
     assert_eq!(read(&bent), Err(KeyError::NoPoint), "a modulus that is too small");
-    assert_eq!(PublicKeys::parse(&self::config(&[]), &public), Err(KeyError::OtherConfig));
+    let error = PublicKeys::parse(&self::config(&[]), &public).unwrap_err();
+    let both = "its `signature` is of the scheme `rsa`, the configuration says `multisig`";
+    assert_eq!(error.to_string(), both);
 }
 
 #[test]

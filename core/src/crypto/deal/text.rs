@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        Digest, PublicKey, SecretKey,
+        Digest, PublicKey, Scheme, SecretKey,
         threshold::{PairingSecret, rsa::RsaSecret},
     },
     public::{CoinPublic, GroupPublic, PublicKeys, SignaturePublic},
@@ -39,6 +39,16 @@ pub enum KeyError {
     /// Made for another configuration.
     #[error("it was dealt for a configuration with other groups, sizes, faults, epochs or schemes")]
     OtherConfig,
+    /// Made for another scheme.
+    #[error("its `{what}` is of the scheme `{theirs}`, the configuration says `{ours}`")]
+    OtherScheme {
+        /// The purpose.
+        what: &'static str,
+        /// The scheme of the keys.
+        theirs: String,
+        /// The scheme of the configuration.
+        ours: Scheme,
+    },
     /// Made in another run of the dealer.
     #[error("it belongs to another deal than the public keys")]
     OtherDeal,

@@ -9,7 +9,7 @@
 //! ```text
 //! encrypt   r fresh; u = g^r; body = plaintext xor stream(kdf(u, y^r))
 //!           h = hash into the second curve of (label, u, body); w = h^r
-//!           ciphertext = u, w, body
+//!           ciphertext = mark of the scheme, u, w, body
 //! check     e(u, h) = e(g, w)
 //! share     u^(x_i), only after the check
 //! check it  e(share, h) = e(y_i, w)
@@ -27,97 +27,151 @@
 //!   verified against `y`, and the stream cipher has no failure of its own. A malicious encryptor can
 //!   choose what it encrypts and nothing else; no head of a line is ever blocked.
 //! - The identity is refused as `u`, `w` and share.
+//! - **Many at once**: the equations of many ciphertexts are checked together, those of `check` before the
+//!   shares are made, and those of `combine` when they are put together. If that fails, each is looked at
+//!   alone.
 //! - `r` comes from the seed, the label and the plaintext together, so that a seed that is used twice
 //!   by mistake gives away equality and nothing more.
 
 use bytes::Bytes;
-use threshold_crypto::{
-    Fr, G1Affine, G2Affine,
-    ff::Field,
-    group::{CurveAffine, CurveProjective},
-};
+use threshold_crypto::{Fr, ff::Field};
 use zeroize::Zeroizing;
 
 use super::{
     blame,
+    curve::{Curve, Plain, Point},
     dealer::SeedRng,
     distinct,
     pairing::{
-        PairingPublic, PairingSecret, base, from_bytes, hash, interpolate, same_pairing, signed,
-        to_bytes,
+        Equation, Keys, PairingPublic, PairingSecret, all_hold, base, hash, interpolate, point,
     },
 };
 use crate::{
-    crypto::{Blame, Ciphertext, Share, ThresholdCipher},
+    crypto::{Blame, Ciphertext, Labelled, Scheme, Share, ThresholdCipher},
     id::PartyId,
     wire::limits,
 };
 
 /// The length of `u`, and of a share.
 const POINT: usize = 48;
-/// The length of `u` and `w`, which stand before the body.
+/// The length of `u` and `w`, which stand between the mark of the scheme and the body.
 const HEAD: usize = POINT + 96;
 
-/// The ciphertexts of one group.
+/// The ciphertexts of one group, computed with the library `C`.
 #[derive(Debug)]
-pub struct PairingCipher {
-    pub(super) public: PairingPublic,
+pub struct PairingCipher<C: Curve = Plain> {
+    public: Keys<C>,
     secret: Option<PairingSecret>,
     needed: usize,
 }
 
-/// A ciphertext that passed the check.
-struct Valid<'a> {
-    u: G1Affine,
-    w: G2Affine,
-    h: G2Affine,
+/// A ciphertext as it stands.
+struct Parts<'a> {
+    u: &'a [u8],
+    w: &'a [u8],
     body: &'a [u8],
 }
 
-impl PairingCipher {
+/// A ciphertext whose points are some.
+struct Read<C: Curve> {
+    u: C::First,
+    w: C::Second,
+    h: C::Second,
+}
+
+/// The points of one that is to be opened, and the one that masks it, if the shares are right.
+struct Opened<C: Curve> {
+    w: C::Second,
+    h: C::Second,
+    whole: C::First,
+}
+
+impl<'a> Parts<'a> {
+    fn of(scheme: Scheme, ciphertext: &'a Ciphertext) -> Option<Self> {
+        let bytes = scheme.body(&ciphertext.0).filter(|b| b.len() <= HEAD + limits::PAYLOAD_MAX)?;
+        let (head, body) = bytes.split_at_checked(HEAD)?;
+        let (u, w) = head.split_at(POINT);
+        Some(Self { u, w, body })
+    }
+
+    /// What `w` signs.
+    fn bound<C: Curve>(&self, label: &[u8]) -> C::Second {
+        bind::<C>(label, self.u, self.body)
+    }
+}
+
+impl<C: Curve> Read<C> {
+    fn of(label: &[u8], ciphertext: &Ciphertext) -> Option<Self> {
+        let parts = Parts::of(C::SCHEME, ciphertext)?;
+        let (u, w) = (Point::read(parts.u)?, Point::read(parts.w)?);
+        Some(Self { u, w, h: parts.bound::<C>(label) })
+    }
+
+    /// That it was made for its label.
+    fn equation(&self) -> Equation<C> {
+        Equation::signed(self.u, self.h, self.w)
+    }
+}
+
+impl<C: Curve> PairingCipher<C> {
     /// Ciphertexts that `needed` members open together. Who holds no secret can encrypt, check and
     /// combine.
-    pub fn new(public: PairingPublic, secret: Option<PairingSecret>, needed: usize) -> Self {
-        Self { public, secret, needed }
+    pub fn new(public: &PairingPublic, secret: Option<PairingSecret>, needed: usize) -> Self {
+        Self { public: Keys::new(public), secret, needed }
     }
 
     /// The share is a point `s` with `e(s, h) = e(y_i, w)`.
-    fn right(&self, party: PartyId, valid: &Valid<'_>, share: &Share) -> bool {
-        let key = self.public.members.get(party.index());
-        key.zip(from_bytes(&share.0))
-            .is_some_and(|(key, share)| same_pairing(share, valid.h, *key, valid.w))
+    fn right(&self, party: PartyId, w: C::Second, h: C::Second, share: &Share) -> bool {
+        let key = self.public.member(party);
+        key.zip(point::<C, _>(share))
+            .is_some_and(|(key, share)| Equation::<C> { a: share, b: h, c: key, d: w }.holds())
     }
 
-    /// The point `y^r` from the first shares, if they are right.
-    fn open(&self, valid: &Valid<'_>, first: &[(PartyId, &Share)]) -> Option<G1Affine> {
-        let points: Option<Vec<(PartyId, G1Affine)>> =
-            first.iter().map(|(party, share)| Some((*party, from_bytes(&share.0)?))).collect();
-        let point = interpolate(&points?).into_affine();
-        let right = !point.is_zero() && same_pairing(point, valid.h, self.public.master, valid.w);
-        right.then_some(point)
+    /// What the shares open, unchecked.
+    fn open(&self, sealed: &Labelled, shares: &[(PartyId, Share)]) -> Result<Opened<C>, Blame> {
+        let none = Blame::TooFew { have: 0, needed: self.needed };
+        let parts = Parts::of(C::SCHEME, &sealed.ciphertext).ok_or(none.clone())?;
+        let w = Point::read(parts.w).ok_or(none)?;
+        let h = parts.bound::<C>(&sealed.label);
+        let distinct = distinct(shares, self.public.members.len(), self.needed)?;
+        let first = distinct.iter().take(self.needed);
+        let points: Option<Vec<_>> =
+            first.map(|(party, share)| Some((*party, point::<C, _>(share)?))).collect();
+        let whole = points.map(|points| interpolate(&points));
+        match whole.filter(|whole: &C::First| !whole.is_identity()) {
+            Some(whole) => Ok(Opened { w, h, whole }),
+            None => Err(self.blame(sealed, shares)),
+        }
+    }
+
+    /// That the combined point is the one of the group.
+    fn equation(&self, opened: &Opened<C>) -> Equation<C> {
+        Equation { a: opened.whole, b: opened.h, c: self.public.master, d: opened.w }
+    }
+
+    /// Whose shares are wrong.
+    fn blame(&self, sealed: &Labelled, shares: &[(PartyId, Share)]) -> Blame {
+        let read = Read::<C>::of(&sealed.label, &sealed.ciphertext);
+        match (read, distinct(shares, self.public.members.len(), self.needed)) {
+            (_, Err(blame)) => blame,
+            (None, Ok(_)) => Blame::TooFew { have: 0, needed: self.needed },
+            (Some(Read { w, h, .. }), Ok(distinct)) => {
+                blame(&distinct, |party, share| self.right(party, w, h, share))
+            }
+        }
     }
 }
 
 /// What `w` signs.
-fn bind(label: &[u8], u: &[u8], body: &[u8]) -> G2Affine {
-    hash("maftia/v1/threshold cipher", &[label, u, body])
-}
-
-fn validate<'a>(label: &[u8], ciphertext: &'a Ciphertext) -> Option<Valid<'a>> {
-    if ciphertext.0.len() > HEAD + limits::PAYLOAD_MAX {
-        return None;
-    }
-    let (head, body) = ciphertext.0.split_at_checked(HEAD)?;
-    let (u, w) = head.split_at(POINT);
-    let valid = Valid { u: from_bytes(u)?, w: from_bytes(w)?, h: bind(label, u, body), body };
-    signed(valid.u, valid.h, valid.w).then_some(valid)
+fn bind<C: Curve>(label: &[u8], u: &[u8], body: &[u8]) -> C::Second {
+    hash::<C>("maftia/v1/threshold cipher", &[label, u, body])
 }
 
 /// Adds the key stream of `y^r`; twice is nothing.
-fn mask(u: &[u8], shared: G1Affine, body: &mut [u8]) {
-    let shared = Zeroizing::new(to_bytes::<POINT>(shared.into_projective()));
+fn mask(u: &[u8], shared: impl Point, body: &mut [u8]) {
+    let shared = Zeroizing::new(shared.write());
     let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/threshold cipher stream");
-    hasher.update(u).update(&*shared);
+    hasher.update(u).update(&shared);
     let mut stream = Zeroizing::new(vec![0; body.len()]);
     hasher.finalize_xof().fill(&mut stream);
     for (byte, mask) in body.iter_mut().zip(stream.iter()) {
@@ -125,7 +179,11 @@ fn mask(u: &[u8], shared: G1Affine, body: &mut [u8]) {
     }
 }
 
-impl ThresholdCipher for PairingCipher {
+impl<C: Curve> ThresholdCipher for PairingCipher<C> {
+    fn scheme(&self) -> Scheme {
+        C::SCHEME
+    }
+
     fn needed(&self) -> usize {
         self.needed
     }
@@ -133,21 +191,32 @@ impl ThresholdCipher for PairingCipher {
     fn encrypt(&self, label: &[u8], plaintext: &[u8], seed: &[u8; 32]) -> Ciphertext {
         let mut rng = SeedRng::new("maftia/v1/threshold cipher nonce", &[seed, label, plaintext]);
         let r = PairingSecret::new(Fr::random(&mut rng));
-        let u: [u8; POINT] = to_bytes(base(&r));
+        let u = base::<C>(&r).write();
         let mut body = plaintext.to_vec();
-        mask(&u, self.public.master.mul(r.repr()).into_affine(), &mut body);
-        let w: [u8; HEAD - POINT] = to_bytes(bind(label, &u, &body).mul(r.repr()));
-        Ciphertext([&u[..], &w, &body].concat().into())
+        mask(&u, self.public.master.times(r.repr()), &mut body);
+        let w = bind::<C>(label, &u, &body).times(r.repr()).write();
+        Ciphertext(C::SCHEME.mark(&[&u, &w, &body]))
     }
 
     fn check(&self, label: &[u8], ciphertext: &Ciphertext) -> bool {
-        validate(label, ciphertext).is_some()
+        Read::<C>::of(label, ciphertext).is_some_and(|read| read.equation().holds())
     }
 
     fn share(&self, label: &[u8], ciphertext: &Ciphertext) -> Option<Share> {
-        let valid = validate(label, ciphertext)?;
-        let share: [u8; POINT] = to_bytes(valid.u.mul(self.secret.as_ref()?.repr()));
-        Some(Share(share.to_vec().into()))
+        let read = Read::<C>::of(label, ciphertext).filter(|read| read.equation().holds())?;
+        Some(C::SCHEME.share(&[&read.u.times(self.secret.as_ref()?.repr()).write()]))
+    }
+
+    fn shares(&self, sealed: &[Labelled]) -> Vec<Option<Share>> {
+        let read: Vec<_> =
+            sealed.iter().map(|one| Read::<C>::of(&one.label, &one.ciphertext)).collect();
+        let equations: Vec<_> = read.iter().flatten().map(Read::equation).collect();
+        let sound = all_hold(&equations);
+        let share = |read: &Option<Read<C>>| {
+            let read = read.as_ref().filter(|read| sound || read.equation().holds())?;
+            Some(C::SCHEME.share(&[&read.u.times(self.secret.as_ref()?.repr()).write()]))
+        };
+        read.iter().map(share).collect()
     }
 
     fn check_share(
@@ -157,26 +226,31 @@ impl ThresholdCipher for PairingCipher {
         ciphertext: &Ciphertext,
         share: &Share,
     ) -> bool {
-        validate(label, ciphertext).is_some_and(|valid| self.right(party, &valid, share))
+        let read = Read::<C>::of(label, ciphertext).filter(|read| read.equation().holds());
+        read.is_some_and(|Read { w, h, .. }| self.right(party, w, h, share))
     }
 
-    fn combine(
+    fn combine_all(
         &self,
-        label: &[u8],
-        ciphertext: &Ciphertext,
-        shares: &[(PartyId, Share)],
-    ) -> Result<Bytes, Blame> {
-        // An invalid ciphertext has no right shares at all.
-        let valid =
-            validate(label, ciphertext).ok_or(Blame::TooFew { have: 0, needed: self.needed })?;
-        let distinct = distinct(shares, self.public.members.len(), self.needed)?;
-        let first: Vec<_> =
-            distinct.iter().take(self.needed).map(|(party, share)| (*party, *share)).collect();
-        let Some(point) = self.open(&valid, &first) else {
-            return Err(blame(&distinct, |party, share| self.right(party, &valid, share)));
-        };
-        let mut plaintext = valid.body.to_vec();
-        mask(&ciphertext.0[..POINT], point, &mut plaintext);
-        Ok(plaintext.into())
+        sealed: &[(Labelled, Vec<(PartyId, Share)>)],
+    ) -> Vec<Result<Bytes, Blame>> {
+        let opened: Vec<_> =
+            sealed.iter().map(|(sealed, shares)| self.open(sealed, shares)).collect();
+        let equations: Vec<_> = opened.iter().flatten().map(|one| self.equation(one)).collect();
+        let sound = all_hold(&equations);
+        let plaintext =
+            |((sealed, shares), opened): (&(Labelled, Vec<_>), Result<Opened<C>, _>)| {
+                let opened = opened?;
+                let parts = Parts::of(C::SCHEME, &sealed.ciphertext);
+                match parts.filter(|_| sound || self.equation(&opened).holds()) {
+                    Some(parts) => {
+                        let mut plaintext = parts.body.to_vec();
+                        mask(parts.u, opened.whole, &mut plaintext);
+                        Ok(plaintext.into())
+                    }
+                    None => Err(self.blame(sealed, shares)),
+                }
+            };
+        sealed.iter().zip(opened).map(plaintext).collect()
     }
 }

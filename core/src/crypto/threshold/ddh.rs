@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 
 use super::{blame, distinct};
 use crate::{
-    crypto::{Blame, Digest, PublicKey, SecretKey, Share, ThresholdCoin},
+    crypto::{Blame, Digest, PublicKey, Scheme, SecretKey, Share, ThresholdCoin},
     id::PartyId,
     path::Tag,
 };
 
-/// The length of a share: a point, a challenge and a response.
+/// The length of a share behind its mark: a point, a challenge and a response.
 const SHARE_LEN: usize = PublicKey::LEN + 32 + 32;
 
 /// The public keys of the coin: of the group, and of each member's share.
@@ -124,10 +124,8 @@ impl DdhCoin {
         share: &Share,
     ) -> Option<AffinePoint> {
         let key = self.public.members.get(party.index())?.point();
-        if share.0.len() != SHARE_LEN {
-            return None;
-        }
-        let (point, proof) = share.0.split_at(PublicKey::LEN);
+        let share = Scheme::Ddh.body(&share.0).filter(|share| share.len() == SHARE_LEN)?;
+        let (point, proof) = share.split_at(PublicKey::LEN);
         let (c, z) = proof.split_at(32);
         let claim = Claim { tag: *tag, q, key, s: PublicKey::from_bytes(point).ok()?.point() };
         let c = Option::from(NonZeroScalar::from_repr(c.try_into().ok()?))?;
@@ -137,18 +135,22 @@ impl DdhCoin {
 }
 
 impl ThresholdCoin for DdhCoin {
+    fn scheme(&self) -> Scheme {
+        Scheme::Ddh
+    }
+
     fn needed(&self) -> usize {
         self.needed
     }
 
     fn share(&self, tag: &Tag) -> Share {
-        let Some(secret) = &self.secret else { return Share(bytes::Bytes::new()) };
+        let Some(secret) = &self.secret else { return Scheme::Ddh.share(&[]) };
         let q = name(tag);
         let s = (ProjectivePoint::from(q) * **secret.scalar()).to_affine();
         let claim = Claim { tag: *tag, q, key: secret.public().point(), s };
         let (c, z) = claim.prove(secret);
         let point = s.to_sec1_point(true);
-        Share([point.as_bytes(), &c.to_repr(), &z.to_repr()].concat().into())
+        Scheme::Ddh.share(&[point.as_bytes(), &c.to_repr(), &z.to_repr()])
     }
 
     fn check_share(&self, party: PartyId, tag: &Tag, share: &Share) -> bool {

@@ -6,10 +6,11 @@
 
 use p256::Scalar;
 use rand07::RngCore;
-use threshold_crypto::{group::CurveProjective, poly::Poly};
+use threshold_crypto::poly::Poly;
 use zeroize::Zeroizing;
 
 use super::{
+    curve::Plain,
     ddh::{self, DdhPublic},
     pairing::{PairingPublic, PairingSecret, base},
 };
@@ -72,8 +73,8 @@ pub fn pairing(rng: &mut SeedRng, n: u16, needed: usize) -> (PairingPublic, Vec<
     let at = |place: u64| PairingSecret::new(poly.evaluate(place));
     let secrets: Vec<_> = (1..=u64::from(n)).map(at).collect();
     let public = PairingPublic {
-        master: base(&at(0)).into_affine(),
-        members: secrets.iter().map(|secret| base(secret).into_affine()).collect(),
+        master: base::<Plain>(&at(0)),
+        members: secrets.iter().map(base::<Plain>).collect(),
     };
     (public, secrets)
 }

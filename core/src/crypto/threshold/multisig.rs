@@ -9,14 +9,15 @@ use std::sync::Arc;
 use super::{blame, distinct};
 use crate::{
     crypto::{
-        Blame, Certificate, Digest, P256Identity, Purpose, Share, ThresholdSignature, bitmap,
+        Blame, Certificate, Digest, P256Identity, Purpose, Scheme, Share, ThresholdSignature,
+        bitmap,
     },
     id::{GroupId, PartyId},
     path::Tag,
     seat::Owner,
 };
 
-/// The length of a share: an ECDSA signature on P-256.
+/// The length of a share behind its mark: an ECDSA signature on P-256.
 const SHARE_LEN: usize = 64;
 
 /// Certificates of one purpose of one group.
@@ -48,17 +49,26 @@ impl Multisig {
     }
 }
 
+/// The signature in a share; nothing of another scheme is one.
+fn signature(share: &Share) -> &[u8] {
+    Scheme::Multisig.body(&share.0).unwrap_or_default()
+}
+
 impl ThresholdSignature for Multisig {
+    fn scheme(&self) -> Scheme {
+        Scheme::Multisig
+    }
+
     fn needed(&self) -> usize {
         self.needed
     }
 
     fn share(&self, tag: &Tag, digest: &Digest) -> Share {
-        Share(self.identity.sign_for(self.purpose, tag.as_bytes(), digest).to_vec().into())
+        Scheme::Multisig.share(&[&self.identity.sign_for(self.purpose, tag.as_bytes(), digest)])
     }
 
     fn check_share(&self, party: PartyId, tag: &Tag, digest: &Digest, share: &Share) -> bool {
-        self.right(party, tag, digest, &share.0)
+        self.right(party, tag, digest, signature(share))
     }
 
     fn combine(
@@ -67,7 +77,7 @@ impl ThresholdSignature for Multisig {
         digest: &Digest,
         shares: &[(PartyId, Share)],
     ) -> Result<Certificate, Blame> {
-        let right = |party, share: &Share| self.right(party, tag, digest, &share.0);
+        let right = |party, share: &Share| self.right(party, tag, digest, signature(share));
         let distinct = distinct(shares, self.n.into(), self.needed)?;
         let first: Vec<_> = distinct.iter().take(self.needed).collect();
         if !first.iter().all(|(party, share)| right(**party, share)) {
@@ -76,7 +86,7 @@ impl ThresholdSignature for Multisig {
         let signers: Vec<_> = first.iter().map(|(party, _)| **party).collect();
         let mut bytes = bitmap::of(&signers, self.n);
         for (_, share) in first {
-            bytes.extend_from_slice(&share.0);
+            bytes.extend_from_slice(signature(share));
         }
         Ok(Certificate(bytes.into()))
     }

@@ -1,19 +1,22 @@
 //! What the schemes over pairings have in common: keys, points, and the one equation.
 //!
-//! The curve, the hash into it and the polynomials are those of `threshold_crypto`. Its keys and
-//! shares are wrapped nowhere: it combines wrong shares without a word and reads points at infinity.
+//! Keys are dealt and read with the polynomials of `threshold_crypto`, whatever [library](Curve) then
+//! works with them. Its own keys and shares are used nowhere: it combines wrong shares without a word
+//! and reads points at infinity.
 
 use std::fmt;
 
 use threshold_crypto::{
-    Fr, FrRepr, G1, G1Affine, G2Affine, PEngine,
+    Fr, FrRepr, G1Affine,
     ff::{Field, PrimeField},
-    group::{CurveAffine, CurveProjective, EncodedPoint},
-    pairing::{Engine, PairingCurveAffine},
 };
 use zeroize::Zeroizing;
 
-use crate::id::PartyId;
+use super::curve::{Curve, Plain, Point, short};
+use crate::{
+    crypto::{Blame, Share},
+    id::PartyId,
+};
 
 /// A scalar that is wiped when dropped, and never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl PairingSecret {
 
     /// The public key that belongs to it, compressed.
     pub fn public(&self) -> [u8; 48] {
-        to_bytes(G1Affine::one().mul(self.repr()))
+        bytes(&base::<Plain>(self))
     }
 
     pub(super) fn new(scalar: Fr) -> Self {
@@ -71,80 +74,130 @@ impl PairingPublic {
     /// Reads compressed points, and refuses what is no point, the identity, and keys that are not
     /// those of one polynomial for `needed` shares.
     pub fn from_bytes(master: &[u8], members: &[impl AsRef<[u8]>], needed: usize) -> Option<Self> {
-        let members = members.iter().map(|key| from_bytes(key.as_ref())).collect::<Option<_>>()?;
-        let public = Self { master: from_bytes(master)?, members };
+        let members = members.iter().map(|key| Point::read(key.as_ref())).collect::<Option<_>>()?;
+        let public = Self { master: Point::read(master)?, members };
         public.consistent(needed).then_some(public)
     }
 
     /// The key of the group, compressed.
     pub fn master(&self) -> [u8; 48] {
-        to_bytes(self.master.into_projective())
+        bytes(&self.master)
     }
 
     /// The keys of the members, compressed.
     pub fn members(&self) -> Vec<[u8; 48]> {
-        self.members.iter().map(|key| to_bytes(key.into_projective())).collect()
+        self.members.iter().map(bytes).collect()
     }
 
     /// Whether every run of `needed` members that follow one another gives the key of the group.
     fn consistent(&self, needed: usize) -> bool {
         let all: Vec<_> = (0..).map(PartyId::new).zip(self.members.iter().copied()).collect();
         (1..=all.len()).contains(&needed)
-            && all.windows(needed).all(|some| interpolate(some) == self.master.into_projective())
+            && all.windows(needed).all(|some| interpolate(some) == self.master)
     }
 }
 
-/// The point that these bytes encode: compressed, in the right subgroup, and not the identity.
-pub(super) fn from_bytes<A: CurveAffine>(bytes: &[u8]) -> Option<A> {
-    let mut encoded = A::Compressed::empty();
-    if bytes.len() != A::Compressed::size() {
-        return None;
-    }
-    encoded.as_mut().copy_from_slice(bytes);
-    encoded.into_affine().ok().filter(|point| !point.is_zero())
+/// The compressed encoding of a point of the first curve.
+fn bytes(point: &G1Affine) -> [u8; 48] {
+    point.write().try_into().expect("the length is that of the curve")
 }
 
-/// The compressed encoding.
-pub(super) fn to_bytes<const LEN: usize>(point: impl CurveProjective) -> [u8; LEN] {
-    let encoded = point.into_affine().into_compressed();
-    encoded.as_ref().try_into().expect("the length is that of the curve")
+/// The public keys as the points of a library.
+#[derive(Debug)]
+pub(super) struct Keys<C: Curve> {
+    pub(super) master: C::First,
+    pub(super) members: Vec<C::First>,
+}
+
+impl<C: Curve> Keys<C> {
+    pub(super) fn new(public: &PairingPublic) -> Self {
+        let read = |key: &G1Affine| {
+            Point::read(&key.write()).expect("both libraries have the same points and encodings")
+        };
+        Self { master: read(&public.master), members: public.members.iter().map(read).collect() }
+    }
+
+    /// The key of this member, if there is such a member.
+    pub(super) fn member(&self, party: PartyId) -> Option<C::First> {
+        self.members.get(party.index()).copied()
+    }
 }
 
 /// A hash into the second curve. What is hashed says what for.
-pub(super) fn hash(context: &str, parts: &[&[u8]]) -> G2Affine {
+pub(super) fn hash<C: Curve>(context: &str, parts: &[&[u8]]) -> C::Second {
+    C::hash(digest(context, parts).as_bytes())
+}
+
+fn digest(context: &str, parts: &[&[u8]]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     for part in parts {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
-    threshold_crypto::hash_g2(hasher.finalize().as_bytes()).into_affine()
+    hasher.finalize()
 }
 
-/// Whether `e(a, b) = e(c, d)`: that the logarithm from `c` to `a` is the one from `b` to `d`. One
-/// final exponentiation instead of two.
-pub(super) fn same_pairing(a: G1Affine, b: G2Affine, c: G1Affine, d: G2Affine) -> bool {
-    let mut minus = c;
-    minus.negate();
-    let pairs = [(&a.prepare(), &b.prepare()), (&minus.prepare(), &d.prepare())];
-    let product = PEngine::final_exponentiation(&PEngine::miller_loop(pairs.iter()));
-    product == Some(<PEngine as Engine>::Fqk::one())
+/// A statement about two points of each curve: that the logarithm from `c` to `a` is the one from `b`
+/// to `d`, or `e(a, b) = e(c, d)`.
+#[derive(Debug)]
+pub(super) struct Equation<C: Curve> {
+    pub(super) a: C::First,
+    pub(super) b: C::Second,
+    pub(super) c: C::First,
+    pub(super) d: C::Second,
 }
 
-/// Whether `point` is `hash` times the secret of this public key.
-pub(super) fn signed(key: G1Affine, hash: G2Affine, point: G2Affine) -> bool {
-    same_pairing(key, hash, G1Affine::one(), point)
+impl<C: Curve> Equation<C> {
+    /// That `point` is `hash` times the secret of this public key.
+    pub(super) fn signed(key: C::First, hash: C::Second, point: C::Second) -> Self {
+        Self { a: key, b: hash, c: C::First::generator(), d: point }
+    }
+
+    /// Whether it holds. One final exponentiation instead of two.
+    pub(super) fn holds(&self) -> bool {
+        C::is_one(&[(self.a, self.b), (self.c.negated(), self.d)])
+    }
+}
+
+/// Whether all of these equations hold, which have the same `c`; each alone if there is only one.
+///
+/// Each is raised to a power of its own, and the product is looked at. The powers follow from a hash of
+/// all the points, so that whoever makes them would have to make them fit afterwards: wrong ones pass
+/// with a probability of `2^-127` a try. This needs points of the right subgroup, which reading ensures.
+/// Of `m` equations it costs `m + 1` pairings and one final exponentiation instead of `2 m` and `m`.
+pub(super) fn all_hold<C: Curve>(equations: &[Equation<C>]) -> bool {
+    let Some(first) = equations.first() else { return true };
+    if equations.len() == 1 || equations.iter().any(|equation| equation.c != first.c) {
+        return equations.iter().all(Equation::holds);
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/batch of equations");
+    hasher.update(&first.c.write());
+    for Equation { a, b, d, .. } in equations {
+        hasher.update(&a.write()).update(&b.write()).update(&d.write());
+    }
+    let mut stream = hasher.finalize_xof();
+    let powers: Vec<_> = equations
+        .iter()
+        .map(|_| {
+            let mut bytes = [0; 16];
+            stream.fill(&mut bytes);
+            short(bytes)
+        })
+        .collect();
+    let terms: Vec<_> =
+        equations.iter().zip(&powers).map(|(equation, power)| (equation.d, *power)).collect();
+    let mut pairs = vec![(first.c.negated(), C::Second::sum(&terms))];
+    let left = equations.iter().zip(&powers);
+    pairs.extend(left.map(|(equation, power)| (equation.a.times(*power), equation.b)));
+    C::is_one(&pairs)
 }
 
 /// From the values at `i + 1` of distinct members `i` the value at 0, in the exponent.
-pub(super) fn interpolate<A>(values: &[(PartyId, A)]) -> A::Projective
-where
-    A: CurveAffine<Scalar = Fr>,
-{
-    let mut sum = A::Projective::zero();
-    for (party, value) in values {
+pub(super) fn interpolate<P: Point>(values: &[(PartyId, P)]) -> P {
+    let term = |(party, value): &(PartyId, P)| {
         let others = values.iter().map(|(other, _)| *other).filter(|other| other != party);
-        sum.add_assign(&value.mul(coefficient(*party, others).into_repr()));
-    }
-    sum
+        (*value, coefficient(*party, others).into_repr())
+    };
+    P::sum(&values.iter().map(term).collect::<Vec<_>>())
 }
 
 /// The Lagrange coefficient at 0: the product of `x' / (x' - x)` over the others.
@@ -167,55 +220,59 @@ fn coefficient(party: PartyId, others: impl Iterator<Item = PartyId>) -> Fr {
 
 /// A signature that is the same whoever makes it: what certificates and coins have in common.
 #[derive(Debug)]
-pub(super) struct Unique {
-    pub(super) public: PairingPublic,
+pub(super) struct Unique<C: Curve> {
+    pub(super) public: Keys<C>,
     pub(super) secret: Option<PairingSecret>,
     pub(super) needed: usize,
 }
 
-impl Unique {
-    /// The length of a share, and of the whole.
-    pub(super) const LEN: usize = 96;
-
+impl<C: Curve> Unique<C> {
     /// This member's share; one who is no member has none, and an empty share convinces nobody.
-    pub(super) fn share(&self, hash: G2Affine) -> super::Share {
-        let share =
-            self.secret.as_ref().map(|secret| to_bytes::<{ Self::LEN }>(hash.mul(secret.repr())));
-        super::Share(share.map(Vec::from).unwrap_or_default().into())
+    pub(super) fn share(&self, hash: C::Second) -> Share {
+        let share = self.secret.as_ref().map(|secret| hash.times(secret.repr()).write());
+        C::SCHEME.share(&[&share.unwrap_or_default()])
     }
 
     /// Whether the share is the one of `party`.
-    pub(super) fn check_share(&self, party: PartyId, hash: G2Affine, share: &super::Share) -> bool {
-        let key = self.public.members.get(party.index());
-        key.zip(from_bytes(&share.0)).is_some_and(|(key, point)| signed(*key, hash, point))
+    pub(super) fn check_share(&self, party: PartyId, hash: C::Second, share: &Share) -> bool {
+        let key = self.public.member(party);
+        key.zip(point::<C, _>(share))
+            .is_some_and(|(key, point)| Equation::<C>::signed(key, hash, point).holds())
     }
 
     /// Whether this is the signature of the group.
-    pub(super) fn check(&self, hash: G2Affine, whole: &[u8]) -> bool {
-        from_bytes(whole).is_some_and(|point| signed(self.public.master, hash, point))
+    pub(super) fn check(&self, hash: C::Second, whole: &[u8]) -> bool {
+        C::Second::read(whole).is_some_and(|point| self.right(hash, point))
     }
 
-    /// The signature of the group.
+    /// The signature of the group, compressed.
     pub(super) fn combine(
         &self,
-        hash: G2Affine,
-        shares: &[(PartyId, super::Share)],
-    ) -> Result<[u8; Self::LEN], super::Blame> {
+        hash: C::Second,
+        shares: &[(PartyId, Share)],
+    ) -> Result<Vec<u8>, Blame> {
         let distinct = super::distinct(shares, self.public.members.len(), self.needed)?;
         let first = distinct.iter().take(self.needed);
-        let points: Option<Vec<(PartyId, G2Affine)>> =
-            first.map(|(party, share)| Some((*party, from_bytes(&share.0)?))).collect();
-        let whole = points.map(|points| interpolate(&points).into_affine());
+        let points: Option<Vec<(PartyId, C::Second)>> =
+            first.map(|(party, share)| Some((*party, point::<C, _>(share)?))).collect();
+        let whole = points.map(|points| interpolate(&points));
         match whole {
-            Some(whole) if !whole.is_zero() && signed(self.public.master, hash, whole) => {
-                Ok(to_bytes(whole.into_projective()))
-            }
+            Some(whole) if !whole.is_identity() && self.right(hash, whole) => Ok(whole.write()),
             _ => Err(super::blame(&distinct, |party, share| self.check_share(party, hash, share))),
         }
     }
+
+    fn right(&self, hash: C::Second, whole: C::Second) -> bool {
+        Equation::<C>::signed(self.public.master, hash, whole).holds()
+    }
 }
 
-/// A generator in the first curve, multiplied.
-pub(super) fn base(scalar: &PairingSecret) -> G1 {
-    G1Affine::one().mul(scalar.repr())
+/// The point in a share of this scheme.
+pub(super) fn point<C: Curve, P: Point>(share: &Share) -> Option<P> {
+    P::read(C::SCHEME.body(&share.0)?)
+}
+
+/// The generator of the first curve, multiplied.
+pub(super) fn base<C: Curve>(scalar: &PairingSecret) -> C::First {
+    C::First::generator().times(scalar.repr())
 }

@@ -40,7 +40,7 @@ use self::{
 };
 use super::{blame, dealer::SeedRng, distinct};
 use crate::{
-    crypto::{Blame, Certificate, Digest, Share, ThresholdSignature},
+    crypto::{Blame, Certificate, Digest, Scheme, Share, ThresholdSignature},
     id::PartyId,
     path::Tag,
 };
@@ -51,7 +51,7 @@ const CHALLENGE: usize = 32;
 const NONCE_BITS: u32 = BITS + 16 * CHALLENGE as u32;
 /// The length of a response: a nonce, and a word for the carry.
 const RESPONSE: usize = NONCE_BITS as usize / 8 + 8;
-/// The length of a share: a power, a challenge and a response.
+/// The length of a share behind its mark: a power, a challenge and a response.
 const SHARE_LEN: usize = LEN + CHALLENGE + RESPONSE;
 /// What PKCS#1 v1.5 puts before a SHA-256: the name of the hash.
 const SHA256_NAME: [u8; 19] = [
@@ -161,9 +161,7 @@ impl RsaSignature {
     /// The powers of the first shares give the signature, if they are right.
     fn whole(&self, digest: &Digest, first: &[(PartyId, &Share)]) -> Option<Element> {
         let value = |(party, share): &(PartyId, &Share)| {
-            let (power, _) =
-                share.0.split_at_checked(LEN).filter(|_| share.0.len() == SHARE_LEN)?;
-            let power = self.public.residues.read(power)?;
+            let power = self.public.residues.read(body(share)?.0)?;
             Some((u64::from(party.number()) + 1, power.square()))
         };
         let values: Option<Vec<_>> = first.iter().map(value).collect();
@@ -176,6 +174,12 @@ impl RsaSignature {
         let whole = self.public.residues.product([(&w, &Exponent::from(a)), (&x, &b)])?;
         signs(&x, &whole).then_some(whole)
     }
+}
+
+/// The power and the proof in a share.
+fn body(share: &Share) -> Option<(&[u8], &[u8])> {
+    let body = Scheme::Rsa.body(&share.0).filter(|body| body.len() == SHARE_LEN)?;
+    Some(body.split_at(LEN))
 }
 
 /// Whether the residue is the signature of the number.
@@ -197,6 +201,10 @@ fn inverse(number: u64) -> u64 {
 }
 
 impl ThresholdSignature for RsaSignature {
+    fn scheme(&self) -> Scheme {
+        Scheme::Rsa
+    }
+
     fn needed(&self) -> usize {
         self.needed
     }
@@ -206,17 +214,14 @@ impl ThresholdSignature for RsaSignature {
     }
 
     fn share(&self, tag: &Tag, digest: &Digest) -> Share {
-        let Some((me, secret)) = &self.secret else { return Share(bytes::Bytes::new()) };
+        let Some((me, secret)) = &self.secret else { return Scheme::Rsa.share(&[]) };
         let power = secret.power(&self.raised(digest));
         let proof = self.claim(*me, tag, digest, &power).map(|claim| claim.prove(secret));
-        Share([&write(&power)[..], &proof.unwrap_or_default()].concat().into())
+        Scheme::Rsa.share(&[&write(&power)[..], &proof.unwrap_or_default()])
     }
 
     fn check_share(&self, party: PartyId, tag: &Tag, digest: &Digest, share: &Share) -> bool {
-        if share.0.len() != SHARE_LEN {
-            return false;
-        }
-        let (power, proof) = share.0.split_at(LEN);
+        let Some((power, proof)) = body(share) else { return false };
         let power = self.public.residues.read(power);
         let claim = power.and_then(|power| self.claim(party, tag, digest, &power));
         claim.is_some_and(|claim| claim.holds(proof))

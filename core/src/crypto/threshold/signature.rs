@@ -3,38 +3,45 @@
 //! 96 bytes whoever signed and however many, checked against one key of the group. It does not say
 //! who signed. Prefer [`multisig`](super::multisig) in small groups: a check here costs pairings.
 
-use super::pairing::{PairingPublic, PairingSecret, Unique, hash};
+use super::{
+    curve::{Curve, Plain},
+    pairing::{Keys, PairingPublic, PairingSecret, Unique, hash},
+};
 use crate::{
-    crypto::{Blame, Certificate, Digest, Purpose, Share, ThresholdSignature},
+    crypto::{Blame, Certificate, Digest, Purpose, Scheme, Share, ThresholdSignature},
     id::PartyId,
     path::Tag,
 };
 
-/// Certificates of one purpose of one group.
+/// Certificates of one purpose of one group, computed with the library `C`.
 #[derive(Debug)]
-pub struct PairingSignature {
-    unique: Unique,
+pub struct PairingSignature<C: Curve = Plain> {
+    unique: Unique<C>,
     purpose: Purpose,
 }
 
-impl PairingSignature {
+impl<C: Curve> PairingSignature<C> {
     /// Certificates of `needed` members. Who holds no secret can check and combine.
     pub fn new(
-        public: PairingPublic,
+        public: &PairingPublic,
         secret: Option<PairingSecret>,
         purpose: Purpose,
         needed: usize,
     ) -> Self {
-        Self { unique: Unique { public, secret, needed }, purpose }
+        Self { unique: Unique { public: Keys::new(public), secret, needed }, purpose }
     }
 
-    fn hash(&self, tag: &Tag, digest: &Digest) -> threshold_crypto::G2Affine {
+    fn hash(&self, tag: &Tag, digest: &Digest) -> C::Second {
         let parts: [&[u8]; 3] = [&[self.purpose as u8], tag.as_bytes(), digest.as_bytes()];
-        hash("maftia/v1/threshold signature", &parts)
+        hash::<C>("maftia/v1/threshold signature", &parts)
     }
 }
 
-impl ThresholdSignature for PairingSignature {
+impl<C: Curve> ThresholdSignature for PairingSignature<C> {
+    fn scheme(&self) -> Scheme {
+        C::SCHEME
+    }
+
     fn needed(&self) -> usize {
         self.unique.needed
     }
@@ -54,7 +61,7 @@ impl ThresholdSignature for PairingSignature {
         shares: &[(PartyId, Share)],
     ) -> Result<Certificate, Blame> {
         let whole = self.unique.combine(self.hash(tag, digest), shares)?;
-        Ok(Certificate(whole.to_vec().into()))
+        Ok(Certificate(whole.into()))
     }
 
     fn check(&self, tag: &Tag, digest: &Digest, certificate: &Certificate) -> bool {

@@ -1,13 +1,36 @@
 //! What every threshold scheme owes. Four members, of whom `needed` work together.
+//!
+//! What stands over pairings is tested with each library by the same suite.
+
+/// Makes of generic functions tests with each library.
+macro_rules! with_each_library {
+    ($($test:ident),* $(,)?) => {
+        mod plain {
+            $(#[test]
+            fn $test() {
+                super::$test::<crate::crypto::threshold::curve::Plain>();
+            })*
+        }
+
+        #[cfg(feature = "blst")]
+        mod blst {
+            $(#[test]
+            fn $test() {
+                super::$test::<crate::crypto::threshold::curve::Blst>();
+            })*
+        }
+    };
+}
 
 mod cipher;
 mod coins;
+mod equations;
 mod rsa;
 mod signatures;
 
 use bytes::Bytes;
 
-use super::{ddh::DdhPublic, dealer::SeedRng, *};
+use super::{curve::Point, ddh::DdhPublic, dealer::SeedRng, *};
 use crate::{
     crypto::Digest,
     id::{Epoch, GroupId},
@@ -58,11 +81,13 @@ fn wrong(right: &[(PartyId, Share)], of_another: &[(PartyId, Share)]) -> Vec<Sha
     let mut padded = own.to_vec();
     padded.push(0);
     let mut identity = own.to_vec();
-    let point = if own.len().is_multiple_of(2) { own.len() } else { 33 };
-    identity[..point].copy_from_slice(&infinity(point));
+    let body = own.len() - 1;
+    let point = if body.is_multiple_of(2) { body } else { 33 };
+    identity[1..=point].copy_from_slice(&infinity(point));
+    let filled = |byte| [&own[..1], &vec![byte; body]].concat();
+    let other_scheme = [&[Scheme::Multisig as u8], &own[1..]].concat();
     let others = [right[0].1.clone(), of_another[1].1.clone(), Share(Bytes::new())];
-    let made =
-        [bent, padded, identity, own[1..].to_vec(), vec![0; own.len()], vec![0xff; own.len()]];
+    let made = [bent, padded, identity, other_scheme, own[1..].to_vec(), filled(0), filled(0xff)];
     made.into_iter().map(|bytes| Share(bytes.into())).chain(others).collect()
 }
 

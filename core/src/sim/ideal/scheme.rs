@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::{World, group_bytes};
 use crate::{
     crypto::{
-        Blame, Certificate, Ciphertext, Digest, Share, ThresholdCipher, ThresholdCoin,
-        ThresholdSignature, bitmap,
+        Blame, Certificate, Ciphertext, Digest, Labelled, Scheme, Share, ThresholdCipher,
+        ThresholdCoin, ThresholdSignature, bitmap,
         threshold::{blame, distinct},
     },
     id::{GroupId, PartyId},
@@ -62,12 +62,12 @@ impl Shares {
 
     fn of(&self, party: PartyId, tag: &[u8], digest: &[u8]) -> Share {
         let hash = self.hash(Self::SHARE, &[&party.number().to_le_bytes(), tag, digest]);
-        Share(hash.as_bytes().to_vec().into())
+        Scheme::Ideal.share(&[hash.as_bytes()])
     }
 
     /// One who is no member has no share: an empty one convinces nobody.
     fn mine(&self, tag: &[u8], digest: &[u8]) -> Share {
-        self.me.map_or(Share(Bytes::new()), |me| self.of(me, tag, digest))
+        self.me.map_or(Scheme::Ideal.share(&[]), |me| self.of(me, tag, digest))
     }
 
     fn check(&self, party: PartyId, tag: &[u8], digest: &[u8], share: &Share) -> bool {
@@ -102,6 +102,10 @@ impl Signatures {
 }
 
 impl ThresholdSignature for Signatures {
+    fn scheme(&self) -> Scheme {
+        Scheme::Ideal
+    }
+
     fn needed(&self) -> usize {
         self.0.needed
     }
@@ -141,6 +145,10 @@ impl ThresholdSignature for Signatures {
 pub(super) struct Coin(pub(super) Shares);
 
 impl ThresholdCoin for Coin {
+    fn scheme(&self) -> Scheme {
+        Scheme::Ideal
+    }
+
     fn needed(&self) -> usize {
         self.0.needed
     }
@@ -159,7 +167,7 @@ impl ThresholdCoin for Coin {
     }
 }
 
-/// The cipher: `nonce || seal || body`, where the seal is a hash over nonce, label and body.
+/// The cipher: `mark || nonce || seal || body`, where the seal is a hash over nonce, label and body.
 #[derive(Debug)]
 pub(super) struct Seal(pub(super) Shares);
 
@@ -182,6 +190,18 @@ impl Seal {
             .hash(Shares::SEALED, &[nonce, &len, &Digest::of("label", label).as_bytes()[..], body])
     }
 
+    fn open(&self, sealed: &Labelled, shares: &[(PartyId, Share)]) -> Result<Bytes, Blame> {
+        let Labelled { label, ciphertext } = sealed;
+        if !self.check(label, ciphertext) {
+            return Err(Blame::TooFew { have: 0, needed: self.0.needed });
+        }
+        self.0.agree(Self::name(ciphertext).as_bytes(), &[], shares)?;
+        let (head, body) = ciphertext.0[1..].split_at(Self::HEAD);
+        let mut plaintext = body.to_vec();
+        self.mask(&head[..Self::HEAD / 2], &mut plaintext);
+        Ok(plaintext.into())
+    }
+
     /// What the shares cover: the whole ciphertext, which binds the label by its seal.
     fn name(ciphertext: &Ciphertext) -> Digest {
         Digest::of("ideal ciphertext", &ciphertext.0)
@@ -189,6 +209,10 @@ impl Seal {
 }
 
 impl ThresholdCipher for Seal {
+    fn scheme(&self) -> Scheme {
+        Scheme::Ideal
+    }
+
     fn needed(&self) -> usize {
         self.0.needed
     }
@@ -198,11 +222,14 @@ impl ThresholdCipher for Seal {
         let mut body = plaintext.to_vec();
         self.mask(nonce.as_bytes(), &mut body);
         let seal = self.seal(nonce.as_bytes(), label, &body);
-        Ciphertext([&nonce.as_bytes()[..], seal.as_bytes(), &body].concat().into())
+        Ciphertext(Scheme::Ideal.mark(&[nonce.as_bytes(), seal.as_bytes(), &body]))
     }
 
     fn check(&self, label: &[u8], ciphertext: &Ciphertext) -> bool {
-        let Some((head, body)) = ciphertext.0.split_at_checked(Self::HEAD) else { return false };
+        let bytes = Scheme::Ideal.body(&ciphertext.0);
+        let Some((head, body)) = bytes.and_then(|bytes| bytes.split_at_checked(Self::HEAD)) else {
+            return false;
+        };
         let (nonce, seal) = head.split_at(Self::HEAD / 2);
         seal == self.seal(nonce, label, body).as_bytes()
     }
@@ -222,19 +249,10 @@ impl ThresholdCipher for Seal {
             && self.0.check(party, Self::name(ciphertext).as_bytes(), &[], share)
     }
 
-    fn combine(
+    fn combine_all(
         &self,
-        label: &[u8],
-        ciphertext: &Ciphertext,
-        shares: &[(PartyId, Share)],
-    ) -> Result<Bytes, Blame> {
-        if !self.check(label, ciphertext) {
-            return Err(Blame::TooFew { have: 0, needed: self.0.needed });
-        }
-        self.0.agree(Self::name(ciphertext).as_bytes(), &[], shares)?;
-        let (head, body) = ciphertext.0.split_at(Self::HEAD);
-        let mut plaintext = body.to_vec();
-        self.mask(&head[..Self::HEAD / 2], &mut plaintext);
-        Ok(plaintext.into())
+        sealed: &[(Labelled, Vec<(PartyId, Share)>)],
+    ) -> Vec<Result<Bytes, Blame>> {
+        sealed.iter().map(|(sealed, shares)| self.open(sealed, shares)).collect()
     }
 }

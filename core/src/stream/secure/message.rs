@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crypto::{Ciphertext, Digest, Keys, Share},
+    crypto::{Ciphertext, Digest, Keys, Scheme, Share},
     fault::Fault,
     id::{ClientId, PartyId, Slot},
     path::InstanceId,
@@ -32,18 +32,25 @@ pub(super) struct Envelope {
     pub(super) ciphertext: Ciphertext,
 }
 
+/// The most shares in one message: those of a question, or of a job.
+pub(super) const SHARES_MAX: usize = 64;
+
+/// A share of the ciphertext in a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The slot.
+    pub slot: Slot,
+    /// The digest of what is in the slot.
+    pub name: Digest,
+    /// The share.
+    pub share: Share,
+}
+
 /// What the parties say to each other about ciphertexts that are ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// "This ciphertext was ordered in this slot; this is my share of it."
-    Share {
-        /// The slot.
-        slot: Slot,
-        /// The digest of what is in the slot.
-        name: Digest,
-        /// The share.
-        share: Share,
-    },
+    /// "These ciphertexts were ordered in these slots; these are my shares of them."
+    Shares(Vec<Released>),
     /// "I may lack shares of yours from this slot on."
     Recall {
         /// The slot that this party wants to open next.
@@ -61,13 +68,14 @@ pub enum Message {
 }
 
 impl Message {
-    /// What can be said without knowing the state.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    /// What can be said without knowing the state. `ours` is the scheme of the group's cipher.
+    pub(super) fn check(&self, ours: Scheme) -> Result<(), Fault> {
         match self {
-            Self::Share { share, .. } if share.0.len() > limits::SHARE_BYTES_MAX => {
-                Err(Fault::Improper("share too large".into()))
+            Self::Shares(shares) if shares.len() > SHARES_MAX => {
+                Err(Fault::Improper("too many shares".into()))
             }
-            _ => Ok(()),
+            Self::Shares(shares) => shares.iter().try_for_each(|one| one.share.admit(ours)),
+            Self::Recall { .. } | Self::Told { .. } => Ok(()),
         }
     }
 }

@@ -40,7 +40,13 @@
 //! more says what it said before. Outsiders bring a fresh seed ([`encrypt`]).
 //!
 //! *The cipher is a hybrid already*: the body is masked with a stream under a key of its own, and bound
-//! to label and head by a check that everybody can make before a share exists.
+//! to label and head by a check that everybody can make before a share exists. So a ciphertext that holds
+//! a batch, a member's or an outsider's, is a batch under one key, bound to author, stream and batch; and the
+//! price of the threshold operations is one a batch, whatever is in it.
+//!
+//! *Many ciphertexts at a time*: those of one batch of the engine are checked together, the shares of
+//! them leave in one message, and what can be opened is opened together, the equations of all in one
+//! ([`ThresholdCipher`](crate::crypto::ThresholdCipher)). All of it is done in the pool.
 //!
 //! *Outsiders* hand a ciphertext to any members, `f + 1` of them to be sure. A member, or anybody who
 //! saw it, may have the same ciphertext ordered again: an identical duplicate under the same name, which
@@ -68,7 +74,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use message::{Author, Message, encrypt};
+pub use message::{Author, Message, Released, encrypt};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -292,8 +298,8 @@ impl<A: Engine> Protocol for Secure<A> {
         }
     }
 
-    fn admit(_: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
-        message.check()
+    fn admit(seat: &Seat, _: Peer, message: &Message) -> Result<(), Fault> {
+        message.check(seat.keys.cipher.scheme())
     }
 
     fn early(&self, _: &Seat, child: Segment) -> Early {
@@ -324,13 +330,7 @@ impl<A: Engine> Secure<A> {
 
     fn on_message(&mut self, from: PartyId, message: Message, fx: &mut Effects<'_, Self>) {
         match message {
-            Message::Share { slot, name, share } => {
-                match self.line.share(from, slot, name, share) {
-                    Taken::Yes => {}
-                    Taken::Dropped => self.lost.dropped(from, slot),
-                    Taken::OfAnother => Self::of_another(from, fx),
-                }
-            }
+            Message::Shares(shares) => self.on_shares(from, shares, fx),
             Message::Recall { from: first, lossy } => {
                 self.kept.tell(from, first).into_iter().for_each(|told| fx.send(from, told));
                 if lossy {
@@ -342,6 +342,17 @@ impl<A: Engine> Secure<A> {
                 if self.lost.told(from, oldest, top, enough) {
                     fx.output(Output::Behind);
                 }
+            }
+        }
+    }
+
+    fn on_shares(&mut self, from: PartyId, shares: Vec<Released>, fx: &mut Effects<'_, Self>) {
+        for Released { slot, name, share } in shares {
+            match self.line.share(from, slot, name, share) {
+                Taken::Yes => {}
+                Taken::Dropped => self.lost.dropped(from, slot),
+                // One lie is enough to know; what follows it is not looked at.
+                Taken::OfAnother => return Self::of_another(from, fx),
             }
         }
     }

@@ -16,10 +16,17 @@ use crate::{
     },
 };
 
-/// The most ciphertexts of this party that the engine has and did not order. What comes meanwhile
-/// shares the next one, so that a busy party encrypts few, large batches. No correct party has more of
-/// them in a batch of the engine.
-pub(super) const FLIGHTS_MAX: usize = 4;
+/// The most ciphertexts of this party that the engine has and did not order: outsiders' ones cannot share
+/// one. No correct party has more of them in a batch of the engine.
+pub(super) const FLIGHTS_MAX: usize = 16;
+
+/// With so many of them under way, own payloads wait and share the next one, so that a busy party encrypts
+/// few, large batches.
+const BUSY: usize = 4;
+
+/// The most bytes under way, but for one ciphertext: what a batch of the engine has room for, so that
+/// its queue is never full of them.
+const FLIGHT_BYTES_MAX: usize = BATCH_BYTES_MAX;
 
 /// The most bytes of plaintext that may wait: as many as the queue of an atomic stream takes. A user
 /// that submits more is faster than the group, and is told so.
@@ -47,6 +54,8 @@ impl Item {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Flight {
     name: Digest,
+    /// Its length.
+    bytes: usize,
     /// What is in it; nothing if it is an outsider's.
     batch: Batch,
 }
@@ -104,7 +113,12 @@ impl Own {
 
     /// What can be done now. One batch is encrypted at a time, so that order is kept.
     pub(super) fn next(&mut self) -> Option<Next> {
-        if self.sealing.is_some() || self.flights.len() >= FLIGHTS_MAX {
+        let most = match self.waiting.front()? {
+            Item::Plain(_) => BUSY,
+            Item::Sealed(_) => FLIGHTS_MAX,
+        };
+        let bytes: usize = self.flights.iter().map(|flight| flight.bytes).sum();
+        if self.sealing.is_some() || self.flights.len() >= most || bytes >= FLIGHT_BYTES_MAX {
             return None;
         }
         let item = self.waiting.pop_front()?;
@@ -149,7 +163,7 @@ impl Own {
     }
 
     fn fly(&mut self, envelope: &Bytes, batch: Batch) {
-        self.flights.push_back(Flight { name: name(envelope), batch });
+        self.flights.push_back(Flight { name: name(envelope), bytes: envelope.len(), batch });
     }
 
     /// The engine has settled so many ciphertexts since the beginning. Tells how many payloads that
@@ -246,6 +260,21 @@ mod tests {
         assert_eq!(own.inside(&unsure), Batch::of(["e", "f", "g"]));
         assert_eq!(own.refused(1), 3);
         assert_eq!(own.settle(9), Some(4), "more than there are counts for nothing");
+    }
+
+    #[test]
+    fn outsiders_fly_beside_each_other_up_to_a_bound() {
+        let mut own = Own::default();
+        for _ in 0..20 {
+            assert!(own.forward(&envelope("small")));
+        }
+        let flown = std::iter::from_fn(|| own.next()).count();
+        assert_eq!(flown, FLIGHTS_MAX);
+        let large = Envelope { ciphertext: Ciphertext(vec![0; PLAIN_MAX].into()), ..envelope("") };
+        let mut own = Own::default();
+        (0..10).for_each(|_| assert!(own.forward(&large)));
+        let flown = std::iter::from_fn(|| own.next()).count();
+        assert_eq!(flown, FLIGHT_BYTES_MAX.div_ceil(wire::encode(&large).len()));
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::Message;
+use super::message::{Message, Released, SHARES_MAX};
 use crate::{
     crypto::{Digest, Share},
     id::{PartyId, Slot},
 };
 
-/// How many slots one question is about.
-pub(super) const SPAN: u64 = 64;
+/// How many slots one question is about: their shares fit into one answer.
+pub(super) const SPAN: u64 = SHARES_MAX as u64;
 
 /// How often a party is answered that asks about the same slot: as often as its backlog may overflow
 /// meanwhile. The question is smaller than the answer.
@@ -53,12 +53,16 @@ impl Kept {
         }
         *times += 1;
         let span = from..Slot::new(from.number().saturating_add(SPAN));
-        let shares = self.shares.range(span).map(|(slot, (name, share))| Message::Share {
+        let shares = self.shares.range(span).map(|(slot, (name, share))| Released {
             slot: *slot,
             name: *name,
             share: share.clone(),
         });
-        let mut all: Vec<_> = shares.collect();
+        let shares: Vec<_> = shares.collect();
+        let mut all = Vec::new();
+        if !shares.is_empty() {
+            all.push(Message::Shares(shares));
+        }
         let top = self.shares.last_key_value().map_or(Slot::FIRST, |(slot, _)| slot.next());
         all.push(Message::Told { oldest: self.oldest, top });
         all

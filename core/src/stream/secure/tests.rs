@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    crypto::Share,
     effects::Effect,
     mail::{Mail, Notice},
     shuttle::{Delivery, Shuttle, p, read, seat},
@@ -165,7 +164,7 @@ fn is_share(delivery: &Delivery<Secure<Atomic>>, of: usize) -> bool {
     let said = read::<_, Message>(delivery);
     delivery.0 == of
         && said.is_some_and(|(_, instance, message)| {
-            instance.path().is_empty() && matches!(message, Message::Share { .. })
+            instance.path().is_empty() && matches!(message, Message::Shares(_))
         })
 }
 

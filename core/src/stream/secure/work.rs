@@ -8,35 +8,44 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ask, Author, Engine, Output, Secure,
     line::Sealed,
-    message::{Envelope, Message, label},
+    message::{Envelope, Message, Released, label},
     own::{FLIGHTS_MAX, Next, name},
 };
 use crate::{
-    crypto::{Answer, Blame, Ciphertext, Digest, Job, Share},
+    crypto::{Answer, Blame, Ciphertext, Digest, Job, Labelled, Share},
     effects::Effects,
     fault::Fault,
     id::{PartyId, Slot},
+    seat::Seat,
     stream::{atomic, batch::Batch},
     wire,
 };
 
-/// How many slots may wait for this party's own share, and how many are opened side by side. The jobs
-/// of so many hold 16 MiB at the most.
-const WINDOW: u64 = 16;
+/// How many slots may wait for this party's own share, and how many are opened side by side. Ciphertexts
+/// of so many slots take 32 MiB at the most, half of what a user may lag.
+const WINDOW: u64 = 32;
+
+/// The most ciphertexts of one job: beyond it hardly anything is saved, and a thread of the pool is taken
+/// for too long.
+const JOB_MAX: usize = 16;
+
+/// How many jobs that open ciphertexts are under way at a time. What can be opened meanwhile goes
+/// together, so that they grow with the load.
+const OPENING_MAX: usize = 2;
 
 /// The most ciphertexts of one batch of the engine that are looked at. Each costs pairings, so a liar
 /// must not have thousands of them judged; a correct party never has more in flight.
 const LOOKED_AT_MAX: usize = FLIGHTS_MAX;
 
 /// What a job is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Task {
     /// Encrypting own payloads.
     Seal,
-    /// The own share of what was ordered in this slot under this name.
-    Share(Slot, Digest),
-    /// Opening what is in this slot.
-    Combine(Slot),
+    /// The own shares of what was ordered in these slots under these names.
+    Share(Vec<(Slot, Digest)>),
+    /// Opening what is in these slots.
+    Combine(Vec<Slot>),
 }
 
 impl<A: Engine> Secure<A> {
@@ -69,10 +78,14 @@ impl<A: Engine> Secure<A> {
         let Some(task) = self.tasks.remove(&number) else { return };
         match (task, answer) {
             (Task::Seal, Answer::Sealed(ciphertext)) => self.on_sealed(ciphertext, fx),
-            (Task::Share(slot, name), Answer::Opening(share)) => {
-                self.on_own_share(slot, name, share, fx);
+            (Task::Share(slots), Answer::Opening(shares)) => {
+                self.on_own_shares(slots.into_iter().zip(shares), fx);
             }
-            (Task::Combine(slot), Answer::Opened(result)) => self.on_opened(slot, result, fx),
+            (Task::Combine(slots), Answer::Opened(results)) => {
+                for (slot, result) in slots.into_iter().zip(results) {
+                    self.on_opened(slot, result, fx);
+                }
+            }
             (task, answer) => unreachable!("{answer:?} is no answer to {task:?}"),
         }
     }
@@ -118,10 +131,11 @@ impl<A: Engine> Secure<A> {
         batch: &Batch,
         fx: &mut Effects<'_, Self>,
     ) {
+        let mut found = Vec::new();
         for (place, bytes) in batch.iter().enumerate().take(LOOKED_AT_MAX) {
             let slot = first.plus(place as u64);
             match read(from, &bytes) {
-                Some(sealed) => self.on_ciphertext(slot, sealed, fx),
+                Some(sealed) => found.push(self.on_ciphertext(slot, sealed, fx)),
                 None => self.line.invalid(slot, from, 1),
             }
         }
@@ -129,50 +143,69 @@ impl<A: Engine> Secure<A> {
         if more > 0 {
             self.line.invalid(first.plus(LOOKED_AT_MAX as u64), from, more);
         }
+        for some in found.chunks(JOB_MAX) {
+            let (slots, sealed) = some.iter().cloned().unzip();
+            self.work(Task::Share(slots), Job::OpenShares { sealed }, fx);
+        }
     }
 
-    fn on_ciphertext(&mut self, slot: Slot, sealed: Sealed, fx: &mut Effects<'_, Self>) {
-        let label = label(&fx.seat().id, sealed.author);
-        let (name, ciphertext) = (sealed.name, sealed.ciphertext.clone());
+    /// Notes it. What to do its share for.
+    fn on_ciphertext(
+        &mut self,
+        slot: Slot,
+        sealed: Sealed,
+        fx: &mut Effects<'_, Self>,
+    ) -> ((Slot, Digest), Labelled) {
+        let (name, labelled) = (sealed.name, labelled(fx.seat(), &sealed));
         for liar in self.line.order(slot, sealed) {
             Self::of_another(liar, fx);
         }
-        self.work(Task::Share(slot, name), Job::OpenShare { label, ciphertext }, fx);
+        ((slot, name), labelled)
     }
 
-    /// S4: the share is made, which says that the ciphertext is valid. It is released even if the own
-    /// user lags and will never see the slot: others need it.
-    fn on_own_share(
+    /// S4: the shares are made, which says that their ciphertexts are valid. They are released even if
+    /// the own user lags and will never see the slots: others need them.
+    fn on_own_shares(
         &mut self,
-        slot: Slot,
-        name: Digest,
-        share: Option<Share>,
+        shares: impl Iterator<Item = ((Slot, Digest), Option<Share>)>,
         fx: &mut Effects<'_, Self>,
     ) {
-        let Some(share) = share else { return self.line.opened(slot, None) };
-        if let Some(sealed) = self.line.sealed(slot) {
-            sealed.valid = true;
+        let mut released = Vec::new();
+        for ((slot, name), share) in shares {
+            let Some(share) = share else {
+                self.line.opened(slot, None);
+                continue;
+            };
+            if let Some(sealed) = self.line.sealed(slot) {
+                sealed.valid = true;
+            }
+            self.kept.keep(slot, name, share.clone(), self.spec.shares_kept);
+            released.push(Released { slot, name, share });
         }
-        self.kept.keep(slot, name, share.clone(), self.spec.shares_kept);
-        fx.broadcast(Message::Share { slot, name, share });
+        if !released.is_empty() {
+            fx.broadcast(Message::Shares(released));
+        }
     }
 
     /// S5: what has enough shares is opened, the first slots first.
     pub(super) fn combine(&mut self, fx: &mut Effects<'_, Self>) {
         let needed = fx.seat().keys.cipher.needed();
-        let mut jobs = Vec::new();
-        for (slot, sealed) in self.line.wanted().take(WINDOW as usize) {
-            if sealed.valid && !sealed.combining && sealed.shares.len() >= needed {
-                sealed.combining = true;
-                let first = sealed.shares.iter().take(needed);
-                let shares = first.map(|(party, share)| (*party, share.clone())).collect();
-                let label = label(&fx.seat().id, sealed.author);
-                let ciphertext = sealed.ciphertext.clone();
-                jobs.push((slot, Job::OpenCombine { label, ciphertext, shares }));
+        let under_way =
+            || self.tasks.values().filter(|task| matches!(task, Task::Combine(_))).count();
+        let room = OPENING_MAX.saturating_sub(under_way());
+        let mut found = Vec::new();
+        for (slot, open) in self.line.wanted().take(WINDOW as usize) {
+            let ready = open.valid && !open.combining && open.shares.len() >= needed;
+            if ready && found.len() < room * JOB_MAX {
+                open.combining = true;
+                let first = open.shares.iter().take(needed);
+                let shares: Vec<_> = first.map(|(party, share)| (*party, share.clone())).collect();
+                found.push((slot, (labelled(fx.seat(), open), shares)));
             }
         }
-        for (slot, job) in jobs {
-            self.work(Task::Combine(slot), job, fx);
+        for some in found.chunks(JOB_MAX) {
+            let (slots, sealed) = some.iter().cloned().unzip();
+            self.work(Task::Combine(slots), Job::OpenCombine { sealed }, fx);
         }
     }
 
@@ -212,7 +245,7 @@ impl<A: Engine> Secure<A> {
     /// Lets the engine deliver as far as this party keeps up with its own shares.
     pub(super) fn pull(&mut self, fx: &mut Effects<'_, Self>) {
         let share = |task: &Task| match task {
-            Task::Share(slot, _) => Some(*slot),
+            Task::Share(slots) => slots.first().map(|(slot, _)| *slot),
             _ => None,
         };
         let behind = self.tasks.values().filter_map(share).min();
@@ -222,6 +255,12 @@ impl<A: Engine> Secure<A> {
             self.engine(atomic::Input::Pull { up_to }, fx);
         }
     }
+}
+
+/// The ciphertext, and what it was made for.
+fn labelled(seat: &Seat, sealed: &Sealed) -> Labelled {
+    let label = label(&seat.id, sealed.author);
+    Labelled { label, ciphertext: sealed.ciphertext.clone() }
 }
 
 /// What a member had ordered, if it may be in the name that it bears.

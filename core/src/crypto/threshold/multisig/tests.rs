@@ -67,7 +67,7 @@ fn duplicates_and_strangers_do_not_count() {
     let forged = |bits: u8, parts: &[&Share]| {
         let mut bytes = vec![bits];
         for share in parts {
-            bytes.extend_from_slice(&share.0);
+            bytes.extend_from_slice(&share.0[1..]);
         }
         Certificate(bytes.into())
     };

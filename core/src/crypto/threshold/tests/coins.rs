@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 
 use super::{super::ddh::DdhCoin, *};
-use crate::crypto::{ThresholdCoin, threshold::coin::PairingCoin};
+use crate::crypto::ThresholdCoin;
 
-fn pairing() -> Vec<Box<dyn ThresholdCoin>> {
+with_each_library!(the_pairing_coin_keeps_its_promises, the_errors_of_two_shares_may_not_cancel);
+
+fn pairing<C: Curve>() -> Vec<Box<dyn ThresholdCoin>> {
     let (public, secrets) = dealer::pairing(&mut rng("coin"), N, 2);
-    let coin = |secret| Box::new(PairingCoin::new(public.clone(), Some(secret), 2)) as Box<_>;
+    let coin = |secret| Box::new(PairingCoin::<C>::new(&public, Some(secret), 2)) as Box<_>;
     secrets.into_iter().map(coin).collect()
 }
 
@@ -59,9 +61,8 @@ fn wrong_shares_are_refused_and_blamed(coins: &[Box<dyn ThresholdCoin>]) {
     }
 }
 
-#[test]
-fn the_pairing_coin_keeps_its_promises() {
-    let coins = pairing();
+fn the_pairing_coin_keeps_its_promises<C: Curve>() {
+    let coins = pairing::<C>();
     every_set_of_enough_shares_shows_the_same(&coins);
     too_few_show_nothing(&coins);
     wrong_shares_are_refused_and_blamed(&coins);
@@ -84,7 +85,7 @@ fn one_share_says_nothing_about_the_coin() {
         let tag = tag("toss").numbered(toss);
         let shares = shares(&coins[..2], &tag);
         let value = coins[0].combine(&tag, &shares).unwrap();
-        let guess = Digest::of_parts("coin value", &[tag.as_bytes(), &shares[0].1.0[..33]]);
+        let guess = Digest::of_parts("coin value", &[tag.as_bytes(), &shares[0].1.0[1..34]]);
         let bit = |digest: &Digest| u32::from(digest.as_bytes()[0] & 1);
         ones += bit(&value);
         alike += u32::from(bit(&value) == bit(&guess));
@@ -93,21 +94,18 @@ fn one_share_says_nothing_about_the_coin() {
     assert!((30..=90).contains(&alike), "{alike} of 120 guesses are right");
 }
 
-#[test]
-fn the_errors_of_two_shares_may_not_cancel() {
-    use threshold_crypto::{G2Affine, group::CurveProjective};
-
-    use super::super::pairing::{from_bytes, to_bytes};
-    let coins = pairing();
+fn the_errors_of_two_shares_may_not_cancel<C: Curve>() {
+    let one = threshold_crypto::FrRepr([1, 0, 0, 0]);
+    let coins = pairing::<C>();
     let mut shares = shares(&coins, &tag("coin"));
     let right = coins[0].combine(&tag("coin"), &shares).unwrap();
-    let delta: G2Affine = from_bytes(&shares[3].1.0).unwrap();
+    let point = |share: &Share| C::Second::read(&share.0[1..]).unwrap();
+    let delta = point(&shares[3].1);
     // The Lagrange coefficients of members 0 and 1 are 2 and -1: adding d and 2d changes nothing.
     for (at, times) in [(0, 1), (1, 2)] {
-        let point: G2Affine = from_bytes(&shares[at].1.0).unwrap();
-        let mut sum = threshold_crypto::group::CurveAffine::into_projective(&point);
-        (0..times).for_each(|_| sum.add_assign_mixed(&delta));
-        shares[at].1 = Share(to_bytes::<96>(sum).to_vec().into());
+        let times = threshold_crypto::FrRepr([times, 0, 0, 0]);
+        let sum = C::Second::sum(&[(point(&shares[at].1), one), (delta, times)]);
+        shares[at].1 = C::SCHEME.share(&[&sum.write()]);
         assert!(!coins[0].check_share(p(at as u16), &tag("coin"), &shares[at].1));
     }
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    crypto::{Blame, Digest},
+    crypto::{Blame, Digest, Scheme},
     stream::atomic::Input as Order,
 };
 
@@ -93,8 +93,13 @@ fn invalid(effects: &[Effect<Secure<Atomic>>]) -> Vec<(u64, u64)> {
     slots.collect()
 }
 
+/// Of how many ciphertexts shares are to be made.
 fn jobs(effects: &[Effect<Secure<Atomic>>]) -> usize {
-    effects.iter().filter(|effect| matches!(effect, Effect::Ask(Ask::Work(..)))).count()
+    let sealed = effects.iter().map(|effect| match effect {
+        Effect::Ask(Ask::Work(_, Job::OpenShares { sealed })) => sealed.len(),
+        _ => 0,
+    });
+    sealed.sum()
 }
 
 #[test]
@@ -178,8 +183,8 @@ fn a_flood_in_one_batch_costs_little() {
 }
 
 fn share_of(world: &World, slot: u64, name: Digest) -> Message {
-    let share = Share(world.seats[3].id.tag("wrong").as_bytes().to_vec().into());
-    Message::Share { slot: Slot::new(slot), name, share }
+    let share = Scheme::Ideal.share(&[world.seats[3].id.tag("wrong").as_bytes()]);
+    Message::Shares(vec![Released { slot: Slot::new(slot), name, share }])
 }
 
 #[test]
@@ -239,12 +244,14 @@ fn early_shares_take_little_room() {
     world.forge(3, 0, &Message::Told { oldest: Slot::new(u64::MAX), top: Slot::new(u64::MAX) });
     world.run();
     assert!(wire::encode(world.trees[0].root()).len() < 20_000);
-    let huge = Message::Share {
-        slot: Slot::FIRST,
-        name: Digest::of("test", b"x"),
-        share: Share(vec![0; 4096].into()),
-    };
-    assert!(huge.check().is_err());
+    let released = |share| Released { slot: Slot::FIRST, name: Digest::of("test", b"x"), share };
+    let huge = released(Scheme::Ideal.share(&[&[0; 4096]]));
+    let other = released(Scheme::Rsa.share(&[&[0; 32]]));
+    let small = released(Scheme::Ideal.share(&[&[0; 32]]));
+    assert_eq!(Message::Shares(vec![small.clone(); 64]).check(Scheme::Ideal), Ok(()));
+    for wrong in [vec![huge], vec![small.clone(), other], vec![small; 65]] {
+        assert!(Message::Shares(wrong).check(Scheme::Ideal).is_err());
+    }
     submit(&mut world, 1, &["a"]);
     world.run();
     assert_eq!(delivered(&world.outputs[0]).len(), 1, "and it holds nobody up");
