@@ -44,7 +44,7 @@ async fn alone(cluster: &Cluster, count: usize) -> Vec<f64> {
 
 /// The floor: each of four parties sends as many bytes to the three others, MAC'd and acknowledged.
 async fn floor(total: u64) -> f64 {
-    use maftia_actors::link::{Arrival, Links, Passport, Receive};
+    use maftia_actors::link::{Arrival, Bound, Links, Passport, Receive};
     struct Sink(Rc<Cell<u64>>, Links);
     impl Receive for Sink {
         fn take(&self, arrival: Arrival) -> Result<(), Box<Arrival>> {
@@ -65,7 +65,10 @@ async fn floor(total: u64) -> f64 {
             key: None,
             guests: None,
         });
-        link.open_memory(hub.port(seat.owner), Rc::new(Sink(Rc::clone(&taken), link.clone())));
+        link.open(
+            Bound::Memory(hub.port(seat.owner)),
+            Rc::new(Sink(Rc::clone(&taken), link.clone())),
+        );
         links.push(link);
     }
     let everyone: Vec<_> = known.iter().copied().collect();

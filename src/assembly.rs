@@ -9,14 +9,14 @@ use std::{
 use bytes::Bytes;
 use maftia_actors::{
     link::{Guests, guests, memory::Hub},
-    node::{Durability, Frozen, Network, Node, NodeError, Plan},
+    node::{Durability, Frozen, Network, Node, NodeError, Plan, Sockets},
     party::Control,
     placement::Placement,
     pool::Pool,
 };
 use maftia_core::{
     agreement::Predicate,
-    config::{self, Config, GroupConfig, ServiceConfig},
+    config::{self, Config, GroupConfig, Link, ServiceConfig},
     crypto::{
         Digest,
         deal::{Keyring, PublicKeys},
@@ -76,8 +76,8 @@ const SERVICES: &str = "services";
 pub enum Reach {
     /// Inside this process.
     Memory(Hub),
-    /// Over TCP, at the addresses of the configuration.
-    Tcp,
+    /// Over the links of the configuration, at its addresses.
+    Network,
 }
 
 /// What all parties of one configuration share.
@@ -157,7 +157,7 @@ impl Assembly {
             key: Some(ring.identity().public().to_bytes().to_vec().into()),
             guests: None,
             durability: Durability::Memory(maftia_actors::log::Store::default()),
-            network: self.network(None, Some(group.id)),
+            network: self.network(ring, None, Some(group.id)),
             pool: self.pool.clone(),
             placement: Placement::inline(),
             outputs,
@@ -187,7 +187,7 @@ impl Assembly {
             key: None,
             guests: None,
             durability,
-            network: self.network(group.address(party), Some(group.id)),
+            network: self.network(ring, group.address(party), Some(group.id)),
             pool: self.pool.clone(),
             placement: Placement::detached(DETACHED_SERVICES),
             outputs,
@@ -220,10 +220,15 @@ impl Assembly {
     }
 
     /// Where to listen, and whom to find where: everybody, or one group only.
-    fn network(&self, listen: Option<&config::Address>, only: Option<GroupId>) -> Network {
-        let hub = match &self.reach {
+    fn network(
+        &self,
+        ring: &Keyring,
+        listen: Option<&config::Address>,
+        only: Option<GroupId>,
+    ) -> Network {
+        let listen = match &self.reach {
             Reach::Memory(hub) => return Network::Memory(hub.clone()),
-            Reach::Tcp => listen.and_then(|address| address.to_string().parse().ok()),
+            Reach::Network => listen.and_then(|address| address.to_string().parse().ok()),
         };
         let groups = self.config.groups().iter();
         let addresses =
@@ -235,7 +240,11 @@ impl Assembly {
                     )
                 })
                 .collect::<BTreeMap<_, _>>();
-        Network::Tcp { listen: hub, addresses }
+        let sockets = Sockets { listen, addresses };
+        match self.config.link() {
+            Link::Tcp => Network::Tcp(sockets),
+            Link::Quic => Network::Quic(sockets, Arc::clone(ring.identity())),
+        }
     }
 
     fn guests(&self) -> Option<Guests> {
@@ -296,7 +305,7 @@ impl Home<'_> {
             key: None,
             guests: assembly.guests(),
             durability,
-            network: assembly.network(group.address(party), None),
+            network: assembly.network(ring, group.address(party), None),
             pool: assembly.pool.clone(),
             placement: assembly.placement.clone(),
             outputs: Box::new(|_| {}),

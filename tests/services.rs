@@ -221,7 +221,7 @@ fn members_agree_over_tcp() {
         );
         let config = Config::parse(&text).unwrap();
         let deal = Deal::new(&config, &[5; 32]);
-        let assembly = Assembly::new(config, Arc::clone(deal.public()), Reach::Tcp);
+        let assembly = Assembly::new(config, Arc::clone(deal.public()), Reach::Network);
         let mut members = Vec::new();
         for party in PartyId::all(4) {
             let ring = deal.party(GroupId::new(0), party).unwrap();

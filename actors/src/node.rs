@@ -1,12 +1,6 @@
 //! From a plan to a running party, on an arbiter of its own, and back to an ordered stop.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use actix_rt::Arbiter;
 use bytes::Bytes;
@@ -18,8 +12,9 @@ use maftia_core::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use crate::link::{Network, Sockets};
 use crate::{
-    link::{Guests, Lab, Links, Passport, memory::Hub, tcp::Tcp, tcp::TcpError},
+    link::{Guests, Lab, Links, ListenError, Passport},
     log::{Disk, Log, LogError, Recovered, Store},
     party::{Control, Party, Setup, StartError, Started, State},
     placement::Placement,
@@ -41,20 +36,6 @@ pub enum Durability {
         folder: PathBuf,
         /// Whether a record counts when the disk has it, or when the operating system has it.
         sync: bool,
-    },
-}
-
-/// How a party reaches its peers.
-#[derive(Clone, Debug)]
-pub enum Network {
-    /// Inside this process.
-    Memory(Hub),
-    /// Over TCP.
-    Tcp {
-        /// Where it listens; `None` for a client, who only dials.
-        listen: Option<SocketAddr>,
-        /// Where the others listen, as `host:port`.
-        addresses: BTreeMap<Owner, String>,
     },
 }
 
@@ -105,7 +86,7 @@ pub enum NodeError {
     Log(#[from] LogError),
     /// Its listener.
     #[error(transparent)]
-    Tcp(#[from] TcpError),
+    Listen(#[from] ListenError),
     /// Its past.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -263,19 +244,16 @@ async fn begin<P: Protocol>(
     recovered: Recovered,
 ) -> Result<Started<P>, NodeError> {
     let Plan { seat, spec, pool, placement, outputs, control, frozen, .. } = plan;
-    let tcp = match &plan.network {
-        Network::Tcp { listen, addresses } => Some(Tcp::bind(*listen, addresses.clone()).await?),
-        Network::Memory(_) => None,
-    };
-    let links = Links::new(Passport {
+    let passport = Passport {
         me: seat.owner,
         identity: Arc::clone(&seat.keys.identity),
         network: plan.network_id,
         known: plan.known,
         key: plan.key,
         guests: plan.guests,
-    });
-    let me = seat.owner;
+    };
+    let bound = plan.network.bind(&passport).await?;
+    let links = Links::new(passport);
     let setup = Setup {
         seat,
         spec,
@@ -289,11 +267,7 @@ async fn begin<P: Protocol>(
     };
     let started = Party::start(setup)?;
     watch_over(frozen, &started.pulse(), links.lab());
-    match (plan.network, tcp) {
-        (Network::Memory(hub), _) => links.open_memory(hub.port(me), started.receive()),
-        (Network::Tcp { .. }, Some(tcp)) => links.open_tcp(tcp, started.receive()),
-        (Network::Tcp { .. }, None) => unreachable!("bound above"),
-    }
+    links.open(bound, started.receive());
     Ok(started)
 }
 

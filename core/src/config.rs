@@ -29,6 +29,7 @@ pub struct Config {
     keys: String,
     data: String,
     durability: Durability,
+    link: Link,
     schemes: Schemes,
     lab: bool,
 }
@@ -109,6 +110,18 @@ pub enum Durability {
         /// Whether a record is on the disk before what follows from it is sent.
         sync: bool,
     },
+}
+
+/// What carries the frames between machines, the same everywhere in a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// TCP: every frame has an authenticator, nothing is secret, whoever can forge segments can make
+    /// connections fall.
+    #[default]
+    Tcp,
+    /// QUIC: the same inside TLS over UDP, which only hosts on the way can cut.
+    Quic,
 }
 
 /// How certificates are made.
@@ -276,6 +289,11 @@ impl Config {
         self.durability
     }
 
+    /// What carries the frames.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
     /// The choice of schemes.
     pub fn schemes(&self) -> Schemes {
         self.schemes
@@ -292,7 +310,7 @@ impl Config {
     }
 
     /// The digest of what keys are made for: names, sizes, faults, model and epoch of all groups, and
-    /// the schemes. Addresses, clients, folders and services may change under the same keys.
+    /// the schemes. Addresses, links, clients, folders and services may change under the same keys.
     pub fn digest(&self) -> Digest {
         let group = |group: &GroupConfig| {
             let (n, f) = (group.thresholds.n(), group.thresholds.f());

@@ -42,7 +42,7 @@ pub(crate) enum Task {
     /// Deal the keys of a configuration: one protected file a party and client.
     #[command(after_help = "Example:\n  maftia deal --config cluster.toml --out keys")]
     Deal(Deal),
-    /// Run one party in this process, over TCP.
+    /// Run one party in this process, over the links of the configuration.
     #[command(after_help = "Example:\n  maftia node --config cluster.toml --keys keys/left-2.key")]
     Node(Node),
     /// Run every party of a configuration as its own local process.

@@ -45,7 +45,7 @@ async fn live(node: &Node) -> Result<Exit, Stop> {
     let beside = node.source.config.parent().unwrap_or(Path::new(""));
     let durability = assembly::durability(&config, beside, &file);
     let lab = node.lab || config.lab();
-    let assembly = Assembly::new(config, std::sync::Arc::clone(ring.public()), Reach::Tcp);
+    let assembly = Assembly::new(config, std::sync::Arc::clone(ring.public()), Reach::Network);
     let member = assembly.member(&ring, durability, Frozen::Exit, lab).await;
     let member = member.map_err(|error| not_started(&name, &error))?;
     screen::data(&format!("{name} listens at {address}\n"))?;
@@ -107,7 +107,7 @@ const fn not_remembered(error: &LogError) -> (Exit, &'static str) {
 
 fn not_started(name: &str, error: &NodeError) -> Stop {
     let (exit, help) = match error {
-        NodeError::Tcp(_) => {
+        NodeError::Listen(_) => {
             (Exit::Io, "another process may have the port: `ss -ltnp` tells which")
         }
         NodeError::Log(error) => not_remembered(error),

@@ -74,7 +74,7 @@ pub(crate) fn console(console: &Console) -> Result<Exit, Stop> {
     let folder = keyring::key_folder(&config, &path);
     let ring = settings::client(&config, &folder, &first)?;
     maftia::run(async move {
-        let assembly = Assembly::new(config, Arc::clone(ring.public()), Reach::Tcp);
+        let assembly = Assembly::new(config, Arc::clone(ring.public()), Reach::Network);
         let cluster = Cluster::remote(assembly, &ring).await.map_err(|error| {
             Stop::new(
                 Exit::Io,

@@ -61,6 +61,14 @@ fn check(figures: &Value) {
 }
 
 #[test]
+fn processes_may_speak_quic() {
+    let folder = Folder::empty();
+    let found = figures(&folder, &["--rate", "200", "--durability", "memory", "--link", "quic"]);
+    check(&found);
+    assert_eq!(found["config"]["links"], "quic, a process each");
+}
+
+#[test]
 fn processes_on_a_schedule_leave_figures_and_a_page() {
     let folder = Folder::empty();
     let words = ["--rate", "200", "--durability", "disk-unsynced", "--report", "out"];
@@ -128,6 +136,8 @@ fn nonsense_is_refused_before_anything_runs() {
         (vec!["--engine", "warp"], 2, "possible values: fast, rounds"),
         (vec!["--durability", "tape"], 2, "disk, disk-unsynced, memory"),
         (vec!["--fault", "sulk"], 2, "mute"),
+        (vec!["--link", "pigeon"], 2, "possible values: tcp, quic"),
+        (vec!["--link", "quic", "--in-process"], 2, "cannot be used with"),
         (vec!["--faulty", "9"], 2, "numbered from 0 to 3"),
         (vec!["--report", "file/below"], 74, "cannot make file/below"),
         (vec!["--report", "/proc"], 74, "cannot write into /proc"),

@@ -36,6 +36,7 @@ fn wrong_configurations_are_refused_with_line_and_help() {
     for (from, to, says) in [
         ("faults = 1 ", "fauts = 1 ", "did you mean `faults`?"),
         ("faults = 1 ", "faults = 2 ", "faults"),
+        ("link = \"tcp\"", "link = \"quik\"", "did you mean `quic`?"),
         ("127.0.0.1:7401", "127.0.0.1:7400", "127.0.0.1:7400"),
         ("name = \"left\"", "name = \"tm\"", "tm"),
     ] {

@@ -201,6 +201,36 @@ fn two_consoles_share_a_transaction_and_faults_need_a_lab() {
 }
 
 #[test]
+fn over_quic_the_same_holds() {
+    let folder = dealt();
+    // The keys do not depend on it.
+    folder.edit("cluster.toml", "link = \"tcp\"", "link = \"quic\"");
+    let (up, parties) = up(&folder, &[]);
+    let mut you = console(&folder, "you");
+    you.run("begin");
+    you.run("transfer left/alice right/bob 30");
+    for victim in ["tm[2]", "left[0]"] {
+        let (_, pid) = parties.iter().find(|(party, _)| party == victim).unwrap();
+        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    }
+    assert_eq!(you.run("commit")["outcome"], "committed");
+    let again = ["tm-2", "left-0"].map(|key| {
+        let mut command = folder.command();
+        command.args(["node", "--config", "cluster.toml", "--keys", &format!("keys/{key}.key")]);
+        let node = Talking::start(command);
+        assert!(node.line().as_str().unwrap().contains("listens at"));
+        node
+    });
+    until_all_are(&mut you, "ok");
+    let read = you.run("read right/bob");
+    assert_eq!((&read["value"], &read["agree"]), (&130.into(), &4.into()));
+    for node in again {
+        assert_eq!(node.terminate(), 0);
+    }
+    assert_eq!(up.terminate(), 0);
+}
+
+#[test]
 fn vanished_clients_and_borrowed_keys_trouble_nobody_else() {
     let folder = dealt();
     let (up, _) = up(&folder, &[]);

@@ -157,6 +157,11 @@ impl Ticket {
         if let Some(seat) = self.hall.seats.borrow_mut().get_mut(&self.number) {
             seat.silent = false;
         }
+        self.pay()
+    }
+
+    /// The time to wait before anything is computed for it, unless too many came from there.
+    pub(super) fn pay(&self) -> Option<Duration> {
         self.hall.pace(self.place)
     }
 }

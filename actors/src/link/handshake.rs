@@ -265,9 +265,10 @@ impl Proving {
 }
 
 impl Listening {
-    /// Refuses the first message for everything that can be seen without computing anything.
-    pub(super) fn judge(passport: &Passport, hello: &[u8]) -> Result<(), Refusal> {
-        Self::judged(passport, hello).map(drop)
+    /// Refuses the first message for everything that can be seen without computing anything; gives
+    /// who says to have sent it.
+    pub(super) fn judge(passport: &Passport, hello: &[u8]) -> Result<Owner, Refusal> {
+        Self::judged(passport, hello).map(|said| said.from)
     }
 
     fn judged(passport: &Passport, hello: &[u8]) -> Result<Hello, Refusal> {

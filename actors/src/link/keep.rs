@@ -18,7 +18,7 @@ use super::{
     links::Inner,
     name,
     packet::{BadPacket, HANDSHAKE_MAX, Kind, Packet},
-    wire::{Reader, Transport, Writer},
+    wire::{Called, Reader, Transport, Writer},
 };
 
 /// How long a handshake may take.
@@ -51,7 +51,7 @@ pub(super) fn open<T: Transport>(inner: &Rc<Inner>, transport: T, to: Vec<Owner>
     let inner = Rc::clone(inner);
     spawn_local(async move {
         let closing = inner.closing.clone();
-        closing.run_until_cancelled(admit(&inner, &*transport)).await;
+        closing.run_until_cancelled(admit(&inner, &transport)).await;
     });
 }
 
@@ -135,7 +135,7 @@ async fn hear(reader: &mut impl Reader) -> Result<bytes::Bytes, End> {
 }
 
 /// Accepts for ever.
-async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
+async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &Rc<T>) {
     let hall = Hall::new(inner.passport.me);
     let homes = async {
         loop {
@@ -149,11 +149,11 @@ async fn admit<T: Transport>(inner: &Rc<Inner>, transport: &T) {
     }
 }
 
-async fn accept<T: Transport>(inner: &Rc<Inner>, transport: &T, hall: &Rc<Hall>) {
+async fn accept<T: Transport>(inner: &Rc<Inner>, transport: &Rc<T>, hall: &Rc<Hall>) {
     loop {
         inner.lab.until(false).await;
-        let (reader, writer, place) = match transport.accept().await {
-            Ok(connection) => connection,
+        let (caller, place) = match transport.accept().await {
+            Ok(call) => call,
             Err(error) => {
                 // Out of file descriptors, mostly: others must end before it can go on.
                 tracing::warn!(me = %name(inner.passport.me), "cannot accept: {error}");
@@ -164,10 +164,10 @@ async fn accept<T: Transport>(inner: &Rc<Inner>, transport: &T, hall: &Rc<Hall>)
         match hall.enter(place) {
             None => hall.complain(place, "too many handshakes at a time"),
             Some(ticket) => {
-                let inner = Rc::clone(inner);
+                let (inner, transport) = (Rc::clone(inner), Rc::clone(transport));
                 spawn_local(async move {
                     let closing = inner.closing.clone();
-                    closing.run_until_cancelled(meet(&inner, ticket, reader, writer)).await;
+                    closing.run_until_cancelled(meet(&inner, &*transport, ticket, caller)).await;
                 });
             }
         }
@@ -175,35 +175,42 @@ async fn accept<T: Transport>(inner: &Rc<Inner>, transport: &T, hall: &Rc<Hall>)
 }
 
 /// Lets one in who proves who it is, and gives its seat in the hall back.
-async fn meet(inner: &Inner, ticket: Ticket, mut reader: impl Reader, mut writer: impl Writer) {
+async fn meet<T: Transport>(inner: &Inner, transport: &T, ticket: Ticket, caller: T::Caller) {
     let proved = tokio::select! {
-        proved = timeout(HANDSHAKE, prove(inner, &ticket, &mut reader, &mut writer)) => {
+        proved = timeout(HANDSHAKE, prove(inner, transport, &ticket, caller)) => {
             proved.unwrap_or(Err(End::Silent))
         }
         () = ticket.leave.cancelled() => Err(End::Silent),
     };
-    let (owner, keys) = match proved {
+    let (owner, keys, ends) = match proved {
         Ok(proved) => proved,
         Err(end) => return ticket.hall.complain(ticket.place, &end.to_string()),
     };
     let (hall, place) = (Rc::clone(&ticket.hall), ticket.place);
     drop(ticket);
-    let end = inner.hold(owner, keys, reader, writer).await;
+    let end = inner.hold(owner, keys, ends.reader, ends.writer).await;
     if end.is_wrong() {
         hall.complain(place, &format!("{}: {end}", name(owner)));
     }
 }
 
-async fn prove(
+async fn prove<T: Transport>(
     inner: &Inner,
+    transport: &T,
     ticket: &Ticket,
-    reader: &mut impl Reader,
-    writer: &mut impl Writer,
-) -> Result<(Owner, Keys), End> {
+    caller: T::Caller,
+) -> Result<(Owner, Keys, Called<T>), End> {
     let passport = &inner.passport;
-    let hello = hear(reader).await?;
-    if let Err(refusal) = Listening::judge(passport, &hello) {
-        return turn_away(writer, refusal).await;
+    if T::COSTLY {
+        sleep(ticket.pay().ok_or(Refusal::Busy)?).await;
+    }
+    let mut ends = transport.answer(caller).await?;
+    let hello = hear(&mut ends.reader).await?;
+    let writer = &mut ends.writer;
+    match Listening::judge(passport, &hello) {
+        Ok(from) if ends.who.is_none_or(|who| who == from) => {}
+        Ok(_) => return turn_away(writer, Refusal::Proof).await,
+        Err(refusal) => return turn_away(writer, refusal).await,
     }
     let Some(wait) = ticket.spoke() else { return turn_away(writer, Refusal::Busy).await };
     if !wait.is_zero() {
@@ -214,12 +221,12 @@ async fn prove(
         Err(refusal) => return turn_away(writer, refusal).await,
     };
     say(writer, answer).await?;
-    let (owner, keys, proof) = match listening.proved(passport, &hear(reader).await?) {
+    let (owner, keys, proof) = match listening.proved(passport, &hear(&mut ends.reader).await?) {
         Ok(proved) => proved,
         Err(refusal) => return turn_away(writer, refusal).await,
     };
     say(writer, proof).await?;
-    Ok((owner, keys))
+    Ok((owner, keys, ends))
 }
 
 /// Says why, and fails with it.

@@ -30,7 +30,7 @@ const ACK_DELAY: Duration = Duration::from_millis(5);
 const ALIVE: Duration = Duration::from_millis(if cfg!(test) { 1_000 } else { 5_000 });
 
 /// How long nothing may come before the line is given up: several times [`ALIVE`].
-const SILENCE: Duration = ALIVE.saturating_mul(4);
+pub(super) const SILENCE: Duration = ALIVE.saturating_mul(4);
 
 /// Packets that one line handles before others have their turn.
 const TURN: usize = 256;

@@ -15,14 +15,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Passport, Receive, Refusal,
+    Bound, Passport, Receive, Refusal,
     handshake::Keys,
     keep,
     lab::{Lab, Tamper},
-    line, memory, name,
+    line, name,
     parcel::{BadParcel, Parcel},
     session::{CLIENT, Session},
-    tcp,
     wire::{End, Reader, Writer},
 };
 
@@ -138,18 +137,24 @@ impl Links {
         self.0.peers.borrow_mut().remove(&guest);
     }
 
-    /// Opens the links over TCP. Needs a `LocalSet`; once.
-    pub fn open_tcp(&self, tcp: tcp::Tcp, receive: Rc<dyn Receive>) {
-        let dialled = tcp.names();
-        self.open(tcp, dialled, receive);
+    /// Opens the links. Needs a `LocalSet`; once.
+    pub fn open(&self, by: Bound, receive: Rc<dyn Receive>) {
+        match by {
+            Bound::Memory(port) => {
+                self.open_by(port, self.0.passport.known.iter().copied().collect(), receive);
+            }
+            Bound::Tcp(tcp) => {
+                let dialled = tcp.names();
+                self.open_by(tcp, dialled, receive);
+            }
+            Bound::Quic(quic) => {
+                let dialled = quic.names();
+                self.open_by(quic, dialled, receive);
+            }
+        }
     }
 
-    /// Opens the links inside this process. Needs a `LocalSet`; once.
-    pub fn open_memory(&self, port: memory::Port, receive: Rc<dyn Receive>) {
-        self.open(port, self.0.passport.known.iter().copied().collect(), receive);
-    }
-
-    fn open<T: super::wire::Transport>(&self, by: T, to: Vec<Owner>, receive: Rc<dyn Receive>) {
+    fn open_by<T: super::wire::Transport>(&self, by: T, to: Vec<Owner>, receive: Rc<dyn Receive>) {
         if self.0.receive.set(receive).is_ok() {
             keep::open(&self.0, by, to);
         }

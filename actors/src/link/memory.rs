@@ -13,7 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use super::{
     packet::Packet,
-    wire::{End, Place, Reader, Transport, Writer, allowed},
+    wire::{Called, End, Place, Reader, Transport, Writer, allowed},
 };
 
 /// Batches of packets under way in one direction. A batch is what a line writes at once, so this
@@ -79,10 +79,12 @@ impl Hub {
 impl Transport for Port {
     type Reader = Pipe;
     type Writer = Pour;
+    type Caller = Ends;
 
     const BACKOFF_MAX: Duration = Duration::from_millis(100);
+    const COSTLY: bool = false;
 
-    async fn dial(&self, to: Owner) -> io::Result<Ends> {
+    async fn dial(&self, to: Owner) -> Result<Ends, End> {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let call = self.hub.call(to).ok_or_else(refused)?;
         let ((near_pour, far_pipe), (far_pour, near_pipe)) = (pipe(), pipe());
@@ -94,12 +96,16 @@ impl Transport for Port {
         BTreeSet::new()
     }
 
-    async fn accept(&self) -> io::Result<(Pipe, Pour, Place)> {
+    async fn accept(&self) -> io::Result<(Ends, Place)> {
         match self.calls.lock().await.recv().await {
-            Some((pipe, pour)) => Ok((pipe, pour, Place::Here)),
+            Some(ends) => Ok((ends, Place::Here)),
             // Another one took this owner's place: nobody will ever call here again.
             None => std::future::pending().await,
         }
+    }
+
+    async fn answer(&self, (reader, writer): Ends) -> Result<Called<Self>, End> {
+        Ok(Called { reader, writer, who: None })
     }
 }
 

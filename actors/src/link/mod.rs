@@ -15,7 +15,8 @@
 //! | [`handshake`] | who is there, and fresh keys |
 //! | `line` | one connection in use |
 //! | `keep`, `hall` | dials, accepts, tries again; bounds those who have not proved a name |
-//! | [`tcp`], [`memory`] | two transports under one contract |
+//! | [`tcp`], [`quic`], [`memory`] | three transports under one contract |
+//! | `book`, `network` | who listens where, and which transport an owner uses |
 //! | [`lab`] | faults on purpose |
 //!
 //! An owner makes its [`Links`], rebuilds them from its snapshot and log if it has any
@@ -23,6 +24,7 @@
 //! them with a transport and somebody who [receives](Receive). Everything runs on one thread, as
 //! local tasks of a tokio `LocalSet` or an actix arbiter.
 
+mod book;
 mod hall;
 pub mod handshake;
 mod keep;
@@ -30,19 +32,23 @@ pub mod lab;
 mod line;
 mod links;
 pub mod memory;
+mod network;
 mod packet;
 mod parcel;
+pub mod quic;
 pub mod session;
 pub mod tcp;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use book::ListenError;
 use bytes::Bytes;
 pub use handshake::{Guests, Passport, Refusal, guests};
 pub use lab::{Lab, Liar, Tamper};
 pub use links::{GUESTS_MAX, Links, Saved, SendError, Status};
 use maftia_core::{crypto::Digest, effects::Lane, path::InstanceId, seat::Owner};
+pub use network::{Bound, Network, Sockets};
 pub use parcel::{BadParcel, Parcel};
 pub use wire::End;
 

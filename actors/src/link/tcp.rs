@@ -3,14 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use maftia_core::seat::Owner;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter},
     net::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -18,37 +18,20 @@ use tokio::{
 };
 
 use super::{
+    book::{Book, ListenError},
     packet::{HEAD, Head, Kind, Packet},
     parcel::Parcel,
-    wire::{End, Place, Reader, Transport, Writer, allowed},
+    wire::{Called, End, Place, Reader, Transport, Writer, allowed},
 };
 
 /// Bytes that one system call moves: above 64 KiB larger ones gain little.
-const BUFFER: usize = 256 << 10;
-
-/// Why there is no listener.
-#[derive(Debug, thiserror::Error)]
-pub enum TcpError {
-    /// Somebody else listens there.
-    #[error(
-        "cannot listen on {0}: the port is in use. Stop the other process, or give another port"
-    )]
-    InUse(SocketAddr),
-    /// Any other reason.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        error: io::Error,
-    },
-}
+pub(super) const BUFFER: usize = 256 << 10;
 
 /// A listener, and the addresses of those whom this owner dials.
 #[derive(Debug)]
 pub struct Tcp {
     listener: Option<TcpListener>,
-    addresses: BTreeMap<Owner, String>,
+    book: Book,
 }
 
 impl Tcp {
@@ -57,18 +40,15 @@ impl Tcp {
     pub async fn bind(
         address: Option<SocketAddr>,
         addresses: BTreeMap<Owner, String>,
-    ) -> Result<Self, TcpError> {
+    ) -> Result<Self, ListenError> {
         let listener = match address {
             None => None,
-            Some(address) => match TcpListener::bind(address).await {
-                Ok(listener) => Some(listener),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    return Err(TcpError::InUse(address));
-                }
-                Err(error) => return Err(TcpError::Listen { address, error }),
-            },
+            Some(address) => {
+                let listener = TcpListener::bind(address).await;
+                Some(listener.map_err(|error| ListenError::new(address, error))?)
+            }
         };
-        Ok(Self { listener, addresses })
+        Ok(Self { listener, book: Book::new(addresses) })
     }
 
     /// Where it listens, which tells the port that was found for port 0.
@@ -78,50 +58,37 @@ impl Tcp {
 
     /// Everybody with an address.
     pub(super) fn names(&self) -> Vec<Owner> {
-        self.addresses.keys().copied().collect()
+        self.book.names()
     }
 }
 
 impl Transport for Tcp {
     type Reader = BufReader<OwnedReadHalf>;
     type Writer = BufWriter<OwnedWriteHalf>;
+    type Caller = TcpStream;
 
     const BACKOFF_MAX: Duration = Duration::from_secs(1);
+    const COSTLY: bool = false;
 
-    async fn dial(&self, to: Owner) -> io::Result<(Self::Reader, Self::Writer)> {
-        let address = self.addresses.get(&to).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let stream = match address.parse::<SocketAddr>() {
-            Ok(address) => TcpStream::connect(address).await?,
-            Err(_) => TcpStream::connect(&*resolve(address.clone()).await?).await?,
-        };
-        halves(stream)
+    async fn dial(&self, to: Owner) -> Result<(Self::Reader, Self::Writer), End> {
+        let addresses = self.book.find(to).await?;
+        Ok(halves(TcpStream::connect(&*addresses).await?)?)
     }
 
     async fn homes(&self) -> BTreeSet<IpAddr> {
-        let mut homes = BTreeSet::new();
-        for address in self.addresses.values() {
-            // Who cannot be found now cannot come either; the next look may find it.
-            let found = match address.parse() {
-                Ok(address) => vec![address],
-                Err(_) => resolve(address.clone()).await.unwrap_or_default(),
-            };
-            homes.extend(found.iter().map(|found: &SocketAddr| found.ip().to_canonical()));
-        }
-        homes
+        self.book.homes().await
     }
 
-    async fn accept(&self) -> io::Result<(Self::Reader, Self::Writer, Place)> {
+    async fn accept(&self) -> io::Result<(TcpStream, Place)> {
         let Some(listener) = &self.listener else { return std::future::pending().await };
         let (stream, from) = listener.accept().await?;
-        let (reader, writer) = halves(stream)?;
-        Ok((reader, writer, Place::Host(from.ip().to_canonical())))
+        Ok((stream, Place::Host(from.ip().to_canonical())))
     }
-}
 
-/// Looks a name up without stopping everybody else.
-async fn resolve(name: String) -> io::Result<Vec<SocketAddr>> {
-    let lookup = tokio::task::spawn_blocking(move || name.to_socket_addrs());
-    Ok(lookup.await.map_err(io::Error::other)??.collect())
+    async fn answer(&self, caller: TcpStream) -> Result<Called<Self>, End> {
+        let (reader, writer) = halves(caller)?;
+        Ok(Called { reader, writer, who: None })
+    }
 }
 
 fn halves(stream: TcpStream) -> io::Result<(BufReader<OwnedReadHalf>, BufWriter<OwnedWriteHalf>)> {
@@ -130,7 +97,7 @@ fn halves(stream: TcpStream) -> io::Result<(BufReader<OwnedReadHalf>, BufWriter<
     Ok((BufReader::with_capacity(BUFFER, reader), BufWriter::with_capacity(BUFFER, writer)))
 }
 
-impl Reader for BufReader<OwnedReadHalf> {
+impl<R: AsyncRead + Unpin + 'static> Reader for BufReader<R> {
     async fn read(&mut self, limit: usize) -> Result<Packet, End> {
         let mut head = [0; HEAD];
         self.read_exact(&mut head).await?;
@@ -146,7 +113,7 @@ impl Reader for BufReader<OwnedReadHalf> {
 }
 
 /// Reads so many bytes into a buffer of their own: a frame that is kept keeps no other alive.
-async fn content(reader: &mut BufReader<OwnedReadHalf>, length: usize) -> io::Result<Bytes> {
+async fn content(reader: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
     if length == 0 {
         return Ok(Bytes::new());
     }
@@ -160,7 +127,7 @@ async fn content(reader: &mut BufReader<OwnedReadHalf>, length: usize) -> io::Re
     Ok(bytes.freeze())
 }
 
-impl Writer for BufWriter<OwnedWriteHalf> {
+impl<W: AsyncWrite + Unpin + 'static> Writer for BufWriter<W> {
     async fn write(&mut self, packets: &mut Vec<Packet>) -> Result<(), End> {
         for packet in packets.drain(..) {
             self.write_all(&packet.head.write()).await?;

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 
+use maftia_core::seat::Owner;
+
 use super::{
     handshake::Refusal,
     packet::{BadPacket, Packet},
@@ -26,18 +28,35 @@ pub(super) trait Transport: 'static {
     type Reader: Reader;
     type Writer: Writer;
 
+    /// One who reaches for us, before anything was done for it.
+    type Caller: 'static;
+
     /// The longest wait between two tries to reach the same owner: a trade between what trying
     /// costs, and how soon one who is back is found.
     const BACKOFF_MAX: Duration;
 
+    /// Whether answering a caller takes as much computing as a handshake, for which its host pays.
+    const COSTLY: bool;
+
     /// Reaches for another owner.
-    async fn dial(&self, to: maftia_core::seat::Owner) -> io::Result<(Self::Reader, Self::Writer)>;
+    async fn dial(&self, to: Owner) -> Result<(Self::Reader, Self::Writer), End>;
 
     /// The hosts where those are at home whom the configuration names.
     async fn homes(&self) -> BTreeSet<IpAddr>;
 
     /// The next one who reaches for us, and the place that it comes from. An error is passing.
-    async fn accept(&self) -> io::Result<(Self::Reader, Self::Writer, Place)>;
+    async fn accept(&self) -> io::Result<(Self::Caller, Place)>;
+
+    /// Makes a connection with one who reached for us.
+    async fn answer(&self, caller: Self::Caller) -> Result<Called<Self>, End>;
+}
+
+/// A connection with one who reached for us.
+pub(super) struct Called<T: Transport + ?Sized> {
+    pub(super) reader: T::Reader,
+    pub(super) writer: T::Writer,
+    /// Who it is, as far as the transport has found out.
+    pub(super) who: Option<Owner>,
 }
 
 /// Where a connection comes from, to bound how many handshakes one place may keep open. It is no
@@ -71,6 +90,9 @@ pub enum End {
     /// We were refused.
     #[error("the other side refused the handshake: this side {0}")]
     RefusedUs(Refusal),
+    /// A transport that checks keys itself did not find the right one.
+    #[error("the handshake failed: {0}")]
+    Keys(String),
     /// Nothing came for too long.
     #[error("nothing came for too long")]
     Silent,
@@ -98,6 +120,7 @@ impl End {
             | Self::Lie(_)
             | Self::Refused(_)
             | Self::RefusedUs(_)
+            | Self::Keys(_)
             | Self::Taken => true,
             Self::Broken(_) | Self::Silent | Self::Replaced | Self::Left | Self::Closed => false,
         }

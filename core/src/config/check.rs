@@ -53,6 +53,7 @@ pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
             file::Durability::DiskUnsynced => Durability::Disk { sync: false },
             file::Durability::Disk => Durability::Disk { sync: true },
         },
+        link: file.link,
         schemes,
         lab: file.lab,
     })

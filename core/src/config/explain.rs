@@ -3,7 +3,7 @@
 use std::fmt::{Result, Write};
 
 use super::{
-    CertificateScheme, CoinScheme, Config, Durability, GroupConfig, Schemes, ServiceConfig,
+    CertificateScheme, CoinScheme, Config, Durability, GroupConfig, Link, Schemes, ServiceConfig,
     SignatureScheme,
 };
 
@@ -24,6 +24,7 @@ fn write_all(out: &mut String, config: &Config) -> Result {
     let names = if names.is_empty() { "no keys are dealt" } else { &names };
     writeln!(out, "clients     {names}; {others}")?;
     writeln!(out, "durability  {}", durability(config.durability()))?;
+    writeln!(out, "links       {}", link(config.link()))?;
     writeln!(
         out,
         "keys        {}/ holds the key files, relative to the configuration",
@@ -127,6 +128,13 @@ fn signatures(schemes: Schemes) -> &'static str {
         SignatureScheme::Pairing => "one signature over pairings",
         SignatureScheme::PairingBlst => "one signature over pairings, with blst",
         SignatureScheme::Rsa => "RSA of 2048 bits, which openssl verifies; dealing takes its time",
+    }
+}
+
+fn link(link: Link) -> &'static str {
+    match link {
+        Link::Tcp => "tcp: every frame authenticated, none secret",
+        Link::Quic => "quic: over UDP, every frame authenticated and encrypted",
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{CertificateScheme, CipherScheme, CoinScheme, ConfigError, Problem, SignatureScheme};
+use super::{
+    CertificateScheme, CipherScheme, CoinScheme, ConfigError, Link, Problem, SignatureScheme,
+};
 
 /// The largest text that is read: a thousand times the sample.
 const TEXT_MAX: usize = 1 << 20;
@@ -19,6 +21,8 @@ pub(super) struct File {
     pub(super) data: String,
     #[serde(default)]
     pub(super) durability: Durability,
+    #[serde(default)]
+    pub(super) link: Link,
     #[serde(default)]
     pub(super) lab: bool,
     #[serde(default)]

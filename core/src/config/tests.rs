@@ -34,6 +34,7 @@ fn the_sample_is_what_the_demo_runs() {
     assert_eq!(config.clients().names, ["you".into(), "bob".into()]);
     assert!(!config.lab() && !config.clients().open);
     assert_eq!(config.durability(), Durability::Disk { sync: true });
+    assert_eq!(config.link(), Link::Tcp);
     assert_eq!((config.keys(), config.data()), ("keys", "data"));
     let left = config.named("left").unwrap();
     assert_eq!(left.address(PartyId::new(2)).unwrap().to_string(), "127.0.0.1:7412");
@@ -50,6 +51,12 @@ fn unknown_keys_get_a_suggestion() {
     assert!(text.ends_with("help: did you mean `faults`?"), "{text}");
     let text = error("lab = false", "labs = false");
     assert!(text.contains("did you mean `lab`?"), "{text}");
+    let quic = replaced("link = \"tcp\"", "link = \"quic\"").unwrap();
+    assert_eq!(quic.link(), Link::Quic);
+    assert!(quic.explain().contains("links       quic: over UDP"));
+    assert_eq!(quic.digest(), Config::parse(Config::sample()).unwrap().digest(), "the same keys");
+    let text = error("link = \"tcp\"", "link = \"quik\"");
+    assert!(text.contains("did you mean `quic`?"), "{text}");
     let text = error("\"multisig\"", "\"multi\"");
     assert!(text.contains("unknown variant `multi`"), "{text}");
     let text = error("coin = \"ddh\"", "coin = \"dhd\"");

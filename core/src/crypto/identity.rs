@@ -23,9 +23,13 @@ use p256::{
     AffinePoint, NonZeroScalar,
     ecdh::diffie_hellman,
     ecdsa::{
-        Signature as Ecdsa, SigningKey, VerifyingKey,
-        signature::hazmat::{PrehashSigner, PrehashVerifier},
+        DerSignature, Signature as Ecdsa, SigningKey, VerifyingKey,
+        signature::{
+            Signer,
+            hazmat::{PrehashSigner, PrehashVerifier},
+        },
     },
+    pkcs8::{DecodePublicKey, EncodePublicKey},
 };
 use pair::Pair;
 use zeroize::Zeroizing;
@@ -65,6 +69,18 @@ impl PublicKey {
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let point = self.0.to_sec1_point(true);
         point.as_bytes().try_into().expect("a compressed point has 33 bytes")
+    }
+
+    /// The key as TLS shows it: a `SubjectPublicKeyInfo` in DER.
+    pub fn to_spki(&self) -> Vec<u8> {
+        let spki = self.0.to_public_key_der().expect("a key of this curve has such a form");
+        spki.as_bytes().to_vec()
+    }
+
+    /// The key that TLS shows. Only the one encoding that [`to_spki`](Self::to_spki) gives counts.
+    pub fn from_spki(bytes: &[u8]) -> Result<Self, NoKey> {
+        let key = VerifyingKey::from_public_key_der(bytes).map(Self).map_err(|_| NoKey)?;
+        if key.to_spki() == bytes { Ok(key) } else { Err(NoKey) }
     }
 
     /// Whether the owner of the key [signed](Identity::sign) `digest` in the domain `tag`.
@@ -210,6 +226,13 @@ impl P256Identity {
         let signature: Ecdsa =
             self.secret.0.sign_prehash(&prehash).expect("a prehash of 32 bytes can be signed");
         signature.normalize_s().to_bytes().into()
+    }
+
+    /// An ordinary ECDSA signature over the SHA-256 of a message, in DER, as TLS asks for. It is worth
+    /// nothing as any other signature here: those are over hashes of another kind.
+    pub fn sign_for_tls(&self, message: &[u8]) -> Vec<u8> {
+        let signature: DerSignature = self.secret.0.sign(message);
+        signature.as_bytes().to_vec()
     }
 
     /// Whether `signer` signed `digest` in the domain `tag` for this purpose. What was verified once

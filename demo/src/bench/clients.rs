@@ -14,9 +14,8 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use maftia_actors::{
     address::Address,
-    link::{Links, tcp::Tcp},
+    link::Links,
     log::Store,
-    node::Network,
     party::{Party, Setup, Started},
     placement::Placement,
     pool::Pool,
@@ -282,7 +281,11 @@ impl Client {
 
 /// Opens a session.
 async fn open(home: &Home, pool: Pool, client: Rc<Client>) -> Result<Started<Session>, Stop> {
-    let links = Links::new(home.passport());
+    let failed = |error: String| Stop::new(Exit::Failed, error, "");
+    let passport = home.passport();
+    let bound = home.network().bind(&passport).await;
+    let bound = bound.map_err(|error| failed(error.to_string()))?;
+    let links = Links::new(passport);
     let (log, recovered) = Store::default().open();
     let setup = Setup {
         seat: home.seat(),
@@ -295,15 +298,8 @@ async fn open(home: &Home, pool: Pool, client: Rc<Client>) -> Result<Started<Ses
         outputs: Box::new(move |output| client.hear(output)),
         control: Box::new(|_, _, _| {}),
     };
-    let failed = |error: String| Stop::new(Exit::Failed, error, "");
     let started = Party::start(setup).map_err(|error| failed(error.to_string()))?;
-    match home.network() {
-        Network::Memory(hub) => links.open_memory(hub.port(home.seat().owner), started.receive()),
-        Network::Tcp { listen, addresses } => {
-            let tcp = Tcp::bind(listen, addresses).await;
-            links.open_tcp(tcp.map_err(|error| failed(error.to_string()))?, started.receive());
-        }
-    }
+    links.open(bound, started.receive());
     Ok(started)
 }
 

@@ -80,8 +80,11 @@ pub(crate) struct Stream {
     #[arg(long, env = "MAFTIA_BENCH_RUNS", value_name = "TIMES", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) runs: u16,
-    /// All parties in this process, over links in memory, instead of processes over TCP.
-    #[arg(long, env = "MAFTIA_BENCH_IN_PROCESS")]
+    /// What carries the frames between the processes.
+    #[arg(long, env = "MAFTIA_BENCH_LINK", value_enum, default_value_t = Link::Tcp)]
+    pub(crate) link: Link,
+    /// All parties in this process, over links in memory, instead of processes over sockets.
+    #[arg(long, env = "MAFTIA_BENCH_IN_PROCESS", conflicts_with = "link")]
     pub(crate) in_process: bool,
     /// Write the figures into this file.
     #[arg(long, env = "MAFTIA_BENCH_JSON", value_name = "FILE")]
@@ -131,6 +134,15 @@ pub(crate) enum Durability {
     DiskUnsynced,
     /// In the memory of the process.
     Memory,
+}
+
+/// What carries the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Link {
+    /// TCP.
+    Tcp,
+    /// QUIC, encrypted.
+    Quic,
 }
 
 /// What the faulty party does.

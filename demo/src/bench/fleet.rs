@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    net::{Ipv4Addr, Shutdown, TcpListener},
+    net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket},
     os::{
         fd::OwnedFd,
         unix::{net::UnixStream as Socket, process::CommandExt},
@@ -20,7 +20,7 @@ use maftia_actors::{dealer, link::memory::Hub};
 use tempfile::TempDir;
 
 use super::{
-    flags::Fault,
+    flags::{self, Fault},
     home::{self, Reach},
     host::{self, Role, Serves},
     plan::Plan,
@@ -130,7 +130,7 @@ impl Fleet {
         fs::write(&config, configuration(plan)?)?;
         dealer::deal(&config, &home::keys_path(folder.path()))
             .map_err(|error| Stop::new(Exit::Failed, error.to_string(), ""))?;
-        let reach = if plan.in_process { Reach::Memory(Hub::new()) } else { Reach::Tcp };
+        let reach = if plan.in_process { Reach::Memory(Hub::new()) } else { Reach::Network };
         let mut fleet = Self { members: Vec::new(), folder, reach };
         for party in 0..plan.n {
             let role = Role {
@@ -205,7 +205,7 @@ impl Member {
         let mortal = role.faulty.is_some_and(|faulty| faulty == (role.party, Fault::Crash));
         let (socket, theirs) = Socket::pair()?;
         let body = match reach {
-            Reach::Tcp => Body::Process(spawn(&role, &log, theirs)?),
+            Reach::Network => Body::Process(spawn(&role, &log, theirs)?),
             Reach::Memory(_) => {
                 let (party, reach) = (format!("party {}", role.party), reach.clone());
                 let live = move || {
@@ -269,8 +269,9 @@ fn configuration(plan: &Plan) -> io::Result<String> {
     let members: Vec<_> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
     let clients = (0..plan.clients()).map(|client| format!("\"{}\"", home::client_name(client)));
     Ok(format!(
-        "[clients]\nnames = [{}]\n\n[[group]]\nname = \"{}\"\nservice = \"transactions\"\n\
+        "link = \"{}\"\n\n[clients]\nnames = [{}]\n\n[[group]]\nname = \"{}\"\nservice = \"transactions\"\n\
          faults = {}\nmembers = [{}]\n",
+        flags::word(plan.link),
         clients.collect::<Vec<_>>().join(", "),
         home::GROUP,
         plan.faults(),
@@ -286,8 +287,10 @@ fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let span = end.max(PORTS_FROM + 1_000) - PORTS_FROM;
     let first = (std::process::id() * 97 % u32::from(span)) as u16;
     let all = (0..span).map(|at| PORTS_FROM + (first + at) % span);
-    let free = all.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    let ports: Vec<_> = free.take(count).collect();
+    let free = all
+        .map(|port| (Ipv4Addr::LOCALHOST, port))
+        .filter(|address| TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok());
+    let ports: Vec<_> = free.take(count).map(|(_, port)| port).collect();
     if ports.len() < count {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "no free ports are left"));
     }

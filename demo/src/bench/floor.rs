@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use maftia_actors::{
-    link::{Arrival, Links, Receive, What, tcp::Tcp},
-    node::Network,
-};
+use maftia_actors::link::{Arrival, Links, Receive, What};
 use maftia_core::{effects::Lane, path::InstanceId, seat::Owner, stream::batch::Batch, wire};
 use tokio::sync::watch;
 
@@ -62,16 +59,12 @@ impl Floor {
         eyes: Eyes,
         settled: watch::Sender<u64>,
     ) -> Result<Self, Stop> {
-        let links = Links::new(home.passport());
+        let passport = home.passport();
+        let bound = home.network().bind(&passport).await;
+        let bound = bound.map_err(|error| Stop::new(Exit::Io, error.to_string(), ""))?;
+        let links = Links::new(passport);
         let sink = Rc::new(Sink { links: links.clone(), eyes: eyes.clone() });
-        match home.network() {
-            Network::Memory(hub) => links.open_memory(hub.port(home.seat().owner), sink),
-            Network::Tcp { listen, addresses } => {
-                let tcp = Tcp::bind(listen, addresses).await;
-                let tcp = tcp.map_err(|error| Stop::new(Exit::Io, error.to_string(), ""))?;
-                links.open_tcp(tcp, sink);
-            }
-        }
+        links.open(bound, sink);
         let under_way = Rc::new(UnderWay::default());
         tokio::task::spawn_local(watch_acks(links.clone(), Rc::clone(&under_way), settled));
         Ok(Self { links, everyone: home.members(), instance: home.seat().id, eyes, under_way })

@@ -11,13 +11,13 @@ use maftia_actors::{
     keyring,
     link::{Passport, memory::Hub},
     log::Store,
-    node::{self, Frozen, Network, Plan},
+    node::{self, Frozen, Network, Plan, Sockets},
     party::Control,
     placement::Placement,
     pool::Pool,
 };
 use maftia_core::{
-    config::{Config, GroupConfig},
+    config::{Config, GroupConfig, Link},
     crypto::{Digest, deal::Keyring},
     id::{ClientId, PartyId},
     path::InstanceId,
@@ -54,8 +54,8 @@ pub(crate) fn client_name(client: u16) -> String {
 pub(crate) enum Reach {
     /// Inside this process.
     Memory(Hub),
-    /// Over TCP, at the addresses of the configuration.
-    Tcp,
+    /// Over the links of the configuration, at its addresses.
+    Network,
 }
 
 /// A party or a client of a bench, before it runs.
@@ -131,13 +131,17 @@ impl Home {
         let group = self.group();
         let listen = match (&self.reach, self.ring.owner()) {
             (Reach::Memory(hub), _) => return Network::Memory(hub.clone()),
-            (Reach::Tcp, Owner::Party(_, party)) => group.address(party),
-            (Reach::Tcp, Owner::Client(_)) => None,
+            (Reach::Network, Owner::Party(_, party)) => group.address(party),
+            (Reach::Network, Owner::Client(_)) => None,
         };
         let addresses = group.members.iter().map(ToString::to_string);
         let addresses: BTreeMap<_, _> = self.members().into_iter().zip(addresses).collect();
         let listen = listen.and_then(|address| address.to_string().parse().ok());
-        Network::Tcp { listen, addresses }
+        let sockets = Sockets { listen, addresses };
+        match self.config.link() {
+            Link::Tcp => Network::Tcp(sockets),
+            Link::Quic => Network::Quic(sockets, Arc::clone(self.ring.identity())),
+        }
     }
 
     fn durability(&self, durability: Durability) -> node::Durability {

@@ -94,7 +94,7 @@ pub(crate) fn run(role: &str) -> Result<Exit, Stop> {
     let role: Role = serde_json::from_str(role).map_err(|error| wrong(error.to_string()))?;
     let socket = io::stdin().as_fd().try_clone_to_owned().map(Socket::from);
     let socket = socket.map_err(|error| wrong(error.to_string()))?;
-    maftia::run(live(role, socket, Reach::Tcp)).map(|()| Exit::Fine)
+    maftia::run(live(role, socket, Reach::Network)).map(|()| Exit::Fine)
 }
 
 /// Lives until the bench has heard the verdict, or is gone.

@@ -10,7 +10,7 @@ use maftia_core::wire::limits;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    flags::{self, Durability, Engine, Fault, word},
+    flags::{self, Durability, Engine, Fault, Link, word},
     word::STAMP,
 };
 use crate::exit::{Exit, Stop};
@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     fault: Fault,
     faulty: u16,
     pub(crate) runs: u16,
+    pub(crate) link: Link,
     pub(crate) in_process: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
@@ -92,6 +93,7 @@ impl Plan {
             fault: flags.fault,
             faulty: flags.faulty,
             runs: flags.runs,
+            link: flags.link,
             in_process: flags.in_process,
             json: flags.json.clone(),
             report: flags.report.clone(),
@@ -186,7 +188,10 @@ impl Plan {
             durability: word(self.durability),
             fault: word(self.fault),
             faulty: self.faulty().map(|(party, _)| party),
-            links: if self.in_process { "in process" } else { "TCP, a process each" }.to_owned(),
+            links: match (self.in_process, self.link) {
+                (true, _) => "in process".to_owned(),
+                (false, link) => format!("{}, a process each", word(link)),
+            },
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

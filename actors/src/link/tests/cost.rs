@@ -7,7 +7,7 @@ use bytes::Bytes;
 use maftia_core::{effects::Lane, seat::Owner};
 
 use super::{Inbox, orders, p, passport, run, tcp, until};
-use crate::link::{Links, memory::Hub};
+use crate::link::{Bound, Links, memory::Hub};
 
 /// The bytes of a payload.
 const PAYLOAD: u64 = 512;
@@ -73,7 +73,7 @@ fn a_payload_to_three_over_memory() {
         let open = |who: Owner| {
             let links = Links::new(passport(who));
             let inbox = Inbox::new(&links);
-            links.open_memory(hub.port(who), Rc::<Inbox>::clone(&inbox));
+            links.open(Bound::Memory(hub.port(who)), Rc::<Inbox>::clone(&inbox));
             (links, inbox)
         };
         let (links, inboxes): (Vec<_>, Vec<_>) = (0..4).map(p).map(open).unzip();

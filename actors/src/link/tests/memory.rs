@@ -6,13 +6,13 @@ use bytes::Bytes;
 use maftia_core::effects::Lane;
 
 use super::{Inbox, body, client, orders, p, passport, run, until};
-use crate::link::{Links, Tamper, memory::Hub};
+use crate::link::{Bound, Links, Tamper, memory::Hub};
 
 /// Opens the links of an owner at the hub.
 fn open(hub: &Hub, who: maftia_core::seat::Owner) -> (Links, Rc<Inbox>) {
     let links = Links::new(passport(who));
     let inbox = Inbox::new(&links);
-    links.open_memory(hub.port(who), Rc::<Inbox>::clone(&inbox));
+    links.open(Bound::Memory(hub.port(who)), Rc::<Inbox>::clone(&inbox));
     (links, inbox)
 }
 
@@ -137,7 +137,7 @@ fn what_is_not_durable_is_sent_again_after_a_crash() {
         let links = Links::new(passport(p(1)));
         links.restore(p(0), Lane::Control, 4);
         let again = Inbox::new(&links);
-        links.open_memory(hub.port(p(1)), Rc::<Inbox>::clone(&again));
+        links.open(Bound::Memory(hub.port(p(1))), Rc::<Inbox>::clone(&again));
         until("the rest came again", || again.heard(p(0), Lane::Control).len() == 5).await;
         assert_eq!(again.heard(p(0), Lane::Control), [5, 6, 7, 8, 9]);
         links.close();

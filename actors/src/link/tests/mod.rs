@@ -4,7 +4,9 @@ mod cost;
 mod handshake;
 mod memory;
 mod peer;
+mod quic;
 mod session;
+mod swallow;
 mod tcp;
 
 use std::{

@@ -11,12 +11,7 @@ use tokio::{
 };
 
 use super::{Inbox, body, client, orders, p, passport, run, until};
-use crate::link::{
-    Links,
-    handshake::Dialing,
-    packet::Packet,
-    tcp::{Tcp, TcpError},
-};
+use crate::link::{Bound, Links, ListenError, handshake::Dialing, packet::Packet, tcp::Tcp};
 
 pub(super) fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -33,7 +28,7 @@ pub(super) async fn open(
     let addresses: BTreeMap<_, _> = to.iter().map(|(to, at)| (*to, at.to_string())).collect();
     let tcp = Tcp::bind(listens.then(any), addresses).await.unwrap();
     let address = tcp.address().unwrap_or(any());
-    links.open_tcp(tcp, Rc::<Inbox>::clone(&inbox));
+    links.open(Bound::Tcp(tcp), Rc::<Inbox>::clone(&inbox));
     (links, inbox, address)
 }
 
@@ -228,7 +223,7 @@ fn a_port_in_use_is_named() {
         let held = TcpListener::bind(any()).await.unwrap();
         let address = held.local_addr().unwrap();
         let error = Tcp::bind(Some(address), BTreeMap::new()).await.unwrap_err();
-        assert!(matches!(error, TcpError::InUse(at) if at == address));
+        assert!(matches!(error, ListenError::InUse(at) if at == address));
         assert!(error.to_string().contains("the port is in use"), "{error}");
     });
 }

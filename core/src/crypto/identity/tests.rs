@@ -125,3 +125,34 @@ fn keys_are_points_in_one_form() {
     assert!(!format!("{:?} {:?}", secret(1), identities(false)[0]).contains("secret: "));
     assert_eq!(format!("{:?}", secret(1)), "SecretKey(..)");
 }
+
+#[test]
+fn keys_go_to_tls_and_back_in_one_form_only() {
+    let key = secret(1).public();
+    let spki = key.to_spki();
+    assert_eq!(PublicKey::from_spki(&spki), Ok(key));
+    assert_eq!(PublicKey::from_spki(&[spki.clone(), vec![0]].concat()), Err(NoKey));
+    for at in 0..spki.len() {
+        let mut bent = spki.clone();
+        bent[at] ^= 1;
+        assert_ne!(PublicKey::from_spki(&bent), Ok(key), "{at}");
+        assert!(PublicKey::from_spki(&spki[..at]).is_err());
+    }
+    let compressed = [&spki[..26], &key.to_bytes()].concat();
+    assert_eq!(PublicKey::from_spki(&compressed), Err(NoKey));
+}
+
+#[test]
+fn signatures_for_tls_are_ordinary_and_no_others() {
+    use p256::ecdsa::signature::Verifier;
+    let all = identities(false);
+    let message = [7; 130];
+    let signature = DerSignature::from_bytes(&all[0].sign_for_tls(&message)).unwrap();
+    assert!(all[0].public().0.verify(&message, &signature).is_ok());
+    assert!(all[0].public().0.verify(&message[1..], &signature).is_err());
+    let plain: Ecdsa = signature.try_into().unwrap();
+    let plain = Signature(plain.normalize_s().to_bytes().to_vec().into());
+    for digest in [Digest::new([7; 32]), Digest::of("test", &message)] {
+        assert!(!all[1].verify(party(0), &tag("x"), &digest, &plain));
+    }
+}
