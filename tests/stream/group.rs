@@ -186,7 +186,9 @@ pub(crate) fn deliver<S: Stream>(group: &mut Group<S>, submitted: &[(PartyId, St
 }
 
 /// Delivers nothing to or from `who`, and ends the run when nothing else is left.
-fn without<S: Stream>(who: PartyId) -> impl FnMut(&World, &mut Rng) -> Option<Pick> + Send {
+pub(crate) fn without<S: Stream>(
+    who: PartyId,
+) -> impl FnMut(&World, &mut Rng) -> Option<Pick> + Send {
     let who = Group::<S>::owner(who);
     move |world, rng| {
         let pool = world.pool();

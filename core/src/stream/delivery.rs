@@ -61,15 +61,20 @@ impl Delivery {
         })
     }
 
+    /// The slot of the first payload that waits.
+    pub(super) fn first(&self) -> Option<Slot> {
+        self.waiting.iter().find_map(|ordered| match ordered {
+            Ordered::Batch { first, .. } => Some(*first),
+            Ordered::End(_) => None,
+        })
+    }
+
     /// Drops all that waits if it is more than `most`. Tells where the gap begins.
     pub(super) fn overflow(&mut self, most: usize) -> Option<Slot> {
         if self.weight <= most {
             return None;
         }
-        let start = self.waiting.iter().find_map(|ordered| match ordered {
-            Ordered::Batch { first, .. } => Some(*first),
-            Ordered::End(_) => None,
-        });
+        let start = self.first();
         self.clear();
         start
     }

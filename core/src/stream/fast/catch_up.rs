@@ -53,6 +53,10 @@ pub(super) struct CatchUp {
     pub(super) coming: BTreeMap<Stretch, Coming>,
     /// Batches that others had to send.
     pub(super) segments: BTreeMap<Stretch, Vec<Batch>>,
+    /// Who sent wrong ones. They are asked last.
+    pub(super) liars: BTreeSet<PartyId>,
+    /// Whether others told something since what they told was looked at.
+    pub(super) news: bool,
     /// Whether what is lacking is not just late.
     pub(super) urgent: bool,
     /// The items that are kept for those who are behind.
@@ -150,11 +154,16 @@ impl CatchUp {
         self.progressed();
     }
 
-    /// What was asked for is ordered, or never will be.
+    /// What was asked for is ordered, or never will be; but for what others tell to be ordered.
     pub(super) fn forget(&mut self) {
         self.wanted.clear();
-        self.coming.clear();
-        self.segments.clear();
+        let items = self.told.values().flat_map(BTreeMap::values);
+        let told: BTreeSet<_> = items.flat_map(|item| &item.heads).collect();
+        let told = |(lane, _, chain): &Stretch| {
+            told.iter().any(|(of, head)| (of, &head.chain) == (lane, chain))
+        };
+        self.coming.retain(|stretch, _| told(stretch));
+        self.segments.retain(|stretch, _| told(stretch));
     }
 
     /// Whether to answer a member that asks about this place. `here` is where this one is.
@@ -180,8 +189,13 @@ impl Fast {
         let lags = std::mem::take(&mut self.catch_up.lags) && self.patience.waits();
         self.catch_up.seeking &= goal > self.place;
         let more = self.catch_up.seeking;
-        if (far || left_behind || lags || more) && self.place >= self.catch_up.fetched {
+        // The next ones are asked for while those before are on their way.
+        let few = self.place.plus(TOLD_MAX / 2) >= self.catch_up.fetched;
+        if (far || left_behind || lags || more) && few {
             self.fetch(fx);
+        }
+        if std::mem::take(&mut self.catch_up.news) {
+            self.want_ahead(fx);
         }
         if self.catch_up.gone.len() >= one && !self.catch_up.reported {
             self.catch_up.reported = true;
@@ -191,19 +205,25 @@ impl Fast {
 
     fn fetch(&mut self, fx: &mut Effects<'_, Self>) {
         self.catch_up.seeking = true;
-        self.catch_up.fetched = self.place.plus(TOLD_MAX);
-        fx.broadcast(Message::Fetch { from: self.place.next() });
+        let from = self.place.max(self.catch_up.fetched);
+        self.catch_up.fetched = from.plus(TOLD_MAX);
+        fx.broadcast(Message::Fetch { from: from.next() });
+    }
+
+    /// Asks again from here on for what comes next.
+    fn fetch_again(&mut self, fx: &mut Effects<'_, Self>) {
+        self.catch_up.fetched = self.place;
+        self.fetch(fx);
     }
 
     /// Asks again for all that is lacking: nothing has happened for long.
     pub(super) fn urge(&mut self, fx: &mut Effects<'_, Self>) {
         self.catch_up.urgent = true;
         self.catch_up.wanted.clear();
-        for coming in self.catch_up.coming.values_mut() {
-            coming.parts.retain(|_, parts| !parts.is_empty());
-        }
+        self.catch_up.coming.values_mut().for_each(Coming::urge);
+        self.catch_up.news = true;
         if self.catch_up.low(fx.seat().thresholds().one_correct()) > self.place {
-            self.fetch(fx);
+            self.fetch_again(fx);
         }
         let one = fx.seat().thresholds().one_correct();
         let (epoch, at) = (self.epoch, self.place);
@@ -275,6 +295,7 @@ impl Fast {
             if window.contains(&place) {
                 let told = self.catch_up.told.entry(Round::new(place)).or_default();
                 told.entry(from).or_insert(item);
+                self.catch_up.news = true;
             }
         }
     }
@@ -300,7 +321,7 @@ impl Fast {
         // What was asked of it may be lost, too.
         self.catch_up.wanted.clear();
         self.catch_up.fetched = Round::FIRST;
-        self.catch_up.coming.values_mut().for_each(|coming| drop(coming.parts.remove(&from)));
+        self.catch_up.coming.values_mut().for_each(|coming| coming.lost(from));
         self.repeat_lane(from, seq, fx);
         let tops = self.lanes.iter().filter(|(lane, _)| *lane != me);
         let heads = tops.map(|(lane, it)| (lane, it.top())).collect();
@@ -355,9 +376,7 @@ impl Fast {
         fx.send(party, Message::Recall { epoch, at, seq });
         fx.send(party, Message::Fetch { from: at.next() });
         self.catch_up.wanted.clear();
-        for coming in self.catch_up.coming.values_mut() {
-            coming.parts.remove(&party);
-        }
+        self.catch_up.coming.values_mut().for_each(|coming| coming.lost(party));
     }
 
     /// Jumps to a checkpoint of the user.
@@ -389,6 +408,6 @@ impl Fast {
             self.cuts.jump(self.place, self.chain);
         }
         self.progressed(fx);
-        self.fetch(fx);
+        self.fetch_again(fx);
     }
 }

@@ -261,7 +261,7 @@ impl Fast {
 
     /// The lanes of an item whose batches are not here. What others had to send counts if it is
     /// `vouched` for: a correct member heard it from the owner.
-    fn lacking<'a>(
+    pub(super) fn lacking<'a>(
         &'a self,
         heads: &'a [Head],
         item: &'a Item,

@@ -23,13 +23,35 @@ use crate::{
 /// How often the same batches are sent to one who asks. Once is enough; more, when backlogs were lost.
 const SERVED_MAX: u8 = 8;
 
+/// How many bytes of batches are fetched beyond those of the next item.
+const AHEAD_BYTES_MAX: usize = 2 * LANE_BYTES_MAX;
+
 /// Batches on their way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Coming {
     after: Head,
     to: Head,
+    /// How many members may be asked by now.
+    most: usize,
     /// What each member that was asked has sent.
-    pub(super) parts: BTreeMap<PartyId, Vec<Batch>>,
+    parts: BTreeMap<PartyId, Vec<Batch>>,
+}
+
+impl Coming {
+    /// Nothing has happened for long: another one is asked, and those again that said nothing.
+    pub(super) fn urge(&mut self) {
+        self.most += 1;
+        self.parts.retain(|_, parts| !parts.is_empty());
+    }
+
+    /// What this member sent, or was asked, may be lost.
+    pub(super) fn lost(&mut self, party: PartyId) {
+        self.parts.remove(&party);
+    }
+
+    fn weight(&self) -> usize {
+        self.parts.values().flatten().map(Batch::weight).sum()
+    }
 }
 
 impl Fast {
@@ -78,8 +100,9 @@ impl Fast {
         }
     }
 
-    /// Asks for batches that an item orders, unless they may just be late: of `f + 1` who are bound to
-    /// it, since one of them is correct; of everybody if nobody is.
+    /// Asks for batches that an item orders, unless they may just be late: one of `f + 1` who are bound
+    /// to it, since one of them is correct, and another each time when nothing comes; everybody if so
+    /// many are not known.
     pub(super) fn want_batches(
         &mut self,
         place: Round,
@@ -96,23 +119,63 @@ impl Fast {
         let told = self.catch_up.told.get(&place).into_iter().flat_map(BTreeMap::keys).copied();
         let me = fx.seat().me();
         let holders: BTreeSet<_> = bound.chain(told).filter(|party| *party != me).collect();
-        let enough = self.closing.is_none() && holders.len() >= one;
-        let asked: Vec<_> = if enough {
-            holders.into_iter().take(one).collect()
+        if self.closing.is_none() && holders.len() >= one {
+            self.ask_holders(&holders, 1, lacks, fx);
         } else {
-            fx.seat().parties().filter(|party| *party != me).collect()
-        };
+            let all: BTreeSet<_> = fx.seat().parties().filter(|party| *party != me).collect();
+            self.ask_holders(&all, all.len(), lacks, fx);
+        }
+    }
+
+    /// Asks for the batches of all items that `f + 1` tell, so that they come together.
+    pub(super) fn want_ahead(&mut self, fx: &mut Effects<'_, Self>) {
+        let one = fx.seat().thresholds().one_correct();
+        let (mut place, mut chain, mut heads) = (self.place, self.chain, self.lanes.heads());
+        loop {
+            place = place.next();
+            let agreed = self.catch_up.agreed(place, one).filter(|item| item.after == chain);
+            let Some(item) = agreed else { return };
+            let lacks: Vec<_> = self.lacking(&heads, &item, true).collect();
+            if !lacks.is_empty() {
+                let tellers = self.catch_up.told.get(&place).into_iter().flatten();
+                let same = tellers.filter(|(_, told)| **told == item).map(|(party, _)| *party);
+                let holders = same.collect();
+                self.ask_holders(&holders, 1, lacks, fx);
+            }
+            for (lane, head) in &item.heads {
+                heads[lane.index()] = *head;
+            }
+            chain = item.chain(place);
+        }
+    }
+
+    /// Asks these for batches, `first` of them at first; those that lied only when no other is left.
+    fn ask_holders(
+        &mut self,
+        holders: &BTreeSet<PartyId>,
+        first: usize,
+        lacks: Vec<(PartyId, Head, Head)>,
+        fx: &mut Effects<'_, Self>,
+    ) {
         for (lane, after, to) in lacks {
-            let coming = self
-                .catch_up
-                .coming
-                .entry((lane, after.seq, to.chain))
-                .or_insert_with(|| Coming { after, to, parts: BTreeMap::new() });
-            for party in &asked {
-                if !coming.parts.contains_key(party) {
-                    coming.parts.insert(*party, Vec::new());
-                    fx.send(*party, Message::WantBatches { lane, after, to });
-                }
+            let fresh = Coming { after, to, most: first, parts: BTreeMap::new() };
+            let stretch = (lane, after.seq, to.chain);
+            let coming = self.catch_up.coming.entry(stretch).or_insert(fresh);
+            coming.most = coming.most.max(first);
+            // They share the work: each is the first one for other batches.
+            let turn = |party: &PartyId| {
+                let shift =
+                    usize::from(fx.seat().thresholds().n()) - to.seq as usize % holders.len();
+                let liar = self.catch_up.liars.contains(party);
+                (liar, (party.index() + shift) % usize::from(fx.seat().thresholds().n()))
+            };
+            let mut open: Vec<_> = holders.iter().copied().collect();
+            open.sort_by_key(turn);
+            open.retain(|party| !coming.parts.contains_key(party));
+            let room = coming.most.saturating_sub(coming.parts.len());
+            for party in open.into_iter().take(room) {
+                coming.parts.insert(party, Vec::new());
+                fx.send(party, Message::WantBatches { lane, after, to });
             }
         }
     }
@@ -132,7 +195,7 @@ impl Fast {
         else {
             return;
         };
-        let before = self.lanes.of(lane).kept_from();
+        let before = self.lanes.of(lane).before().seq;
         self.catch_up.served.retain(|(_, of, seq), _| *of != lane || *seq > before);
         let served = self.catch_up.served.entry((from, lane, to.seq)).or_default();
         *served = served.saturating_add(1);
@@ -165,15 +228,30 @@ impl Fast {
         }
         parts.push(batch);
         if seq < coming.to.seq {
-            return;
+            return self.bound_ahead(stretch);
         }
         let parts = std::mem::take(parts);
         let head = parts.iter().fold(coming.after, |head, batch| head.then(&batch.digest()));
         if head == coming.to {
             self.catch_up.coming.remove(&stretch);
             self.catch_up.segments.insert(stretch, parts);
+            self.bound_ahead(stretch);
         } else {
+            coming.most += 1;
+            self.catch_up.liars.insert(from);
+            self.catch_up.news = true;
             fx.accuse(from, Fault::BadProof { what: "chain of batches".into() });
+        }
+    }
+
+    /// Drops batches that are not for the next item if there are too many of them. They are asked for
+    /// again.
+    fn bound_ahead(&mut self, (lane, after, chain): Stretch) {
+        let segments = self.catch_up.segments.values().flatten().map(Batch::weight).sum::<usize>();
+        let coming = self.catch_up.coming.values().map(Coming::weight).sum::<usize>();
+        if after > self.lanes.of(lane).ordered().seq && segments + coming > AHEAD_BYTES_MAX {
+            self.catch_up.coming.remove(&(lane, after, chain));
+            self.catch_up.segments.remove(&(lane, after, chain));
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::{
 };
 
 /// How many batches of a lane may be stored and not ordered. A correct member has [`IN_FLIGHT_MAX`]
-/// under way; the rest is for those who order more slowly than it.
-pub(super) const LANE_WINDOW: u64 = 32;
+/// under way; the rest is for those who order more slowly than it: what does not fit they must ask
+/// for, so it is as many as come in the second that a pause may last.
+pub(super) const LANE_WINDOW: u64 = 256;
 
 /// How many bytes of a lane may be stored and not ordered: what a correct member has under way at most.
 pub(super) const LANE_BYTES_MAX: usize =
@@ -99,9 +100,9 @@ impl Lane {
         self.top().seq > due && same.count() + 1 >= needed
     }
 
-    /// Batches up to this number are not kept.
-    pub(super) fn kept_from(&self) -> u64 {
-        self.before.seq
+    /// Batches up to here are not kept.
+    pub(super) fn before(&self) -> Head {
+        self.before
     }
 
     fn chain_at(&self, seq: u64) -> Option<Digest> {

@@ -88,6 +88,7 @@
 //! Recovery is one atomic stream below, whose order fixes which states count, instead of a second
 //! protocol of agreements. Signs of life ride on binds, so a group that goes on gives no others.
 
+mod again;
 mod catch_up;
 mod closing;
 mod cuts;
@@ -98,6 +99,7 @@ mod message;
 mod patience;
 mod resolve;
 
+pub use again::Again;
 pub use item::{Head, Item};
 pub use message::{Life, Message, Phase};
 use serde::{Deserialize, Serialize};
