@@ -31,8 +31,17 @@ pub(crate) fn threads_cpu(prefix: &str) -> u64 {
 
 /// The most bytes of memory that this process has held, as far as the system tells.
 pub(crate) fn peak_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    status_bytes("self", "VmHWM:")
+}
+
+/// The bytes of memory that a process holds, as far as the system tells.
+pub(crate) fn resident_bytes(process: u32) -> u64 {
+    status_bytes(&process.to_string(), "VmRSS:")
+}
+
+fn status_bytes(process: &str, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }

@@ -23,12 +23,21 @@ Examples:
   maftia bench stream --clients 256 --size 0              requests and replies, a closed loop
   maftia bench stream --fault mute --report out           one party says nothing any more")]
     Stream(Box<Stream>),
+    /// Load a stream for long, while its parties are killed, restarted and cut off in turn.
+    #[command(after_help = "\
+Examples:
+  maftia bench soak                                       half an hour, ten million payloads
+  maftia bench soak --duration 2m --json it.json --report out")]
+    Soak(Box<Soak>),
     /// Compare the figures of two runs.
     #[command(after_help = "Example:\n  maftia bench compare before.json after.json")]
     Compare(Compare),
     /// One party, at the other end of its standard input.
     #[command(hide = true)]
     Party(Party),
+    /// One party of a soak, at the other end of its standard input.
+    #[command(hide = true)]
+    Soaked(Party),
 }
 
 /// `maftia bench stream`.
@@ -86,6 +95,64 @@ pub(crate) struct Stream {
     /// All parties in this process, over links in memory, instead of processes over sockets.
     #[arg(long, env = "MAFTIA_BENCH_IN_PROCESS", conflicts_with = "link")]
     pub(crate) in_process: bool,
+    /// Write the figures into this file.
+    #[arg(long, env = "MAFTIA_BENCH_JSON", value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a page with plots, and the figures, into this folder.
+    #[arg(long, env = "MAFTIA_BENCH_REPORT", value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// `maftia bench soak`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Soak {
+    /// Members of the group, of which (n - 1) / 3 may be away at a time; here one is.
+    #[arg(long, env = "MAFTIA_BENCH_N", value_name = "PARTIES", default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(4..=64))]
+    pub(crate) n: u16,
+    /// Bytes of a payload.
+    #[arg(long, env = "MAFTIA_BENCH_SIZE", value_name = "BYTES", default_value_t = 512)]
+    pub(crate) size: usize,
+    /// Payloads a second, over all parties that run.
+    #[arg(long, env = "MAFTIA_BENCH_RATE", value_name = "PER_SECOND", default_value_t = 6_500,
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) rate: u64,
+    /// How long payloads are sent.
+    #[arg(long, env = "MAFTIA_BENCH_DURATION", value_name = "TIME", default_value = "30m",
+        value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// One party is killed each time when so long is over: all but the last one, in turn.
+    #[arg(long, env = "MAFTIA_BENCH_KILL_EVERY", value_name = "TIME", default_value = "30s",
+        value_parser = humantime::parse_duration)]
+    pub(crate) kill_every: Duration,
+    /// After how long it is started again.
+    #[arg(long, env = "MAFTIA_BENCH_DOWN", value_name = "TIME", default_value = "1s",
+        value_parser = humantime::parse_duration)]
+    pub(crate) down: Duration,
+    /// How long the last party is cut off, half-way between two kills, of every five once.
+    #[arg(long, env = "MAFTIA_BENCH_PARTITION", value_name = "TIME", default_value = "10s",
+        value_parser = humantime::parse_duration)]
+    pub(crate) partition: Duration,
+    /// What carries the frames between the processes.
+    #[arg(long, env = "MAFTIA_BENCH_LINK", value_enum, default_value_t = Link::Tcp)]
+    pub(crate) link: Link,
+    /// Where parties remember before they say anything.
+    #[arg(long, env = "MAFTIA_BENCH_DURABILITY", value_enum, default_value_t = Durability::Disk)]
+    pub(crate) durability: Durability,
+    /// What a party keeps for those who are behind, in MiB: payloads of so many bytes.
+    #[arg(long, env = "MAFTIA_BENCH_KEPT", value_name = "MIB", default_value_t = 64,
+        value_parser = clap::value_parser!(u64).range(1..=4_096))]
+    pub(crate) kept: u64,
+    /// A party may be so long behind after it came back.
+    #[arg(long, env = "MAFTIA_BENCH_LEVEL_WITHIN", value_name = "TIME", default_value = "20s",
+        value_parser = humantime::parse_duration)]
+    pub(crate) level_within: Duration,
+    /// The process of a party may hold so much memory, in MiB.
+    #[arg(long, env = "MAFTIA_BENCH_MEMORY_MAX", value_name = "MIB", default_value_t = 1_024)]
+    pub(crate) memory_max: u64,
+    /// The log of a party may be so large, in MiB.
+    #[arg(long, env = "MAFTIA_BENCH_LOG_MAX", value_name = "MIB", default_value_t = 1_024)]
+    pub(crate) log_max: u64,
     /// Write the figures into this file.
     #[arg(long, env = "MAFTIA_BENCH_JSON", value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -17,13 +17,14 @@ use std::{
 };
 
 use maftia_actors::{dealer, link::memory::Hub};
+use serde::Serialize;
 use tempfile::TempDir;
 
 use super::{
-    flags::{self, Fault},
+    flags::{self, Fault, Link},
     home::{self, Reach},
     host::{self, Role, Serves},
-    plan::Plan,
+    plan::{self, Plan},
     word::{self, Order, Sample, Tale, Verdict},
 };
 use crate::exit::{Exit, Stop};
@@ -125,11 +126,7 @@ impl Fleet {
         serves: Serves,
         signal: &mpsc::Receiver<()>,
     ) -> Result<Self, Stop> {
-        let folder = tempfile::Builder::new().prefix("maftia-bench-").tempdir()?;
-        let config = home::config_path(folder.path());
-        fs::write(&config, configuration(plan)?)?;
-        dealer::deal(&config, &home::keys_path(folder.path()))
-            .map_err(|error| Stop::new(Exit::Failed, error.to_string(), ""))?;
+        let folder = dealt(plan.n, plan.clients(), plan.link)?;
         let reach = if plan.in_process { Reach::Memory(Hub::new()) } else { Reach::Network };
         let mut fleet = Self { members: Vec::new(), folder, reach };
         for party in 0..plan.n {
@@ -205,7 +202,7 @@ impl Member {
         let mortal = role.faulty.is_some_and(|faulty| faulty == (role.party, Fault::Crash));
         let (socket, theirs) = Socket::pair()?;
         let body = match reach {
-            Reach::Network => Body::Process(spawn(&role, &log, theirs)?),
+            Reach::Network => Body::Process(spawn("party", &role, File::create(&log)?, theirs)?),
             Reach::Memory(_) => {
                 let (party, reach) = (format!("party {}", role.party), reach.clone());
                 let live = move || {
@@ -228,11 +225,16 @@ impl Member {
             return None;
         }
         let why = heard.failed.clone().unwrap_or_else(|| "its process ended".to_owned());
-        let said = fs::read_to_string(&self.log).unwrap_or_default();
-        let from = said.floor_char_boundary(said.len().saturating_sub(TAIL));
-        let message = format!("{} died: {why}\n{}", self.name, said[from..].trim_end());
-        Some(Stop::new(Exit::Failed, message.trim_end(), "the figures would mean nothing"))
+        Some(died(&self.name, &why, &self.log))
     }
+}
+
+/// A party died, of which this is the log.
+pub(crate) fn died(name: &str, why: &str, log: &Path) -> Stop {
+    let said = fs::read_to_string(log).unwrap_or_default();
+    let from = said.floor_char_boundary(said.len().saturating_sub(TAIL));
+    let message = format!("{name} died: {why}\n{}", said[from..].trim_end());
+    Stop::new(Exit::Failed, message.trim_end(), "the figures would mean nothing")
 }
 
 impl Body {
@@ -254,27 +256,42 @@ impl Body {
     }
 }
 
+/// A folder with the configuration and the keys of a group and its clients.
+pub(crate) fn dealt(n: u16, clients: u16, link: Link) -> Result<TempDir, Stop> {
+    let folder = tempfile::Builder::new().prefix("maftia-bench-").tempdir()?;
+    let config = home::config_path(folder.path());
+    fs::write(&config, configuration(n, clients, link)?)?;
+    dealer::deal(&config, &home::keys_path(folder.path()))
+        .map_err(|error| Stop::new(Exit::Failed, error.to_string(), ""))?;
+    Ok(folder)
+}
+
 /// Starts a party in a process of its own. It does not get the signals of the terminal: it ends with
 /// the socket.
-fn spawn(role: &Role, log: &Path, socket: Socket) -> io::Result<Child> {
+pub(crate) fn spawn<R: Serialize>(
+    task: &str,
+    role: &R,
+    log: File,
+    socket: Socket,
+) -> io::Result<Child> {
     let role = serde_json::to_string(role)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["bench", "party", &role]).process_group(0);
-    command.stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(File::create(log)?).spawn()
+    command.args(["bench", task, &role]).process_group(0);
+    command.stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(log).spawn()
 }
 
 /// A group of this size on free ports.
-fn configuration(plan: &Plan) -> io::Result<String> {
-    let ports = free_ports(usize::from(plan.n))?;
+fn configuration(n: u16, clients: u16, link: Link) -> io::Result<String> {
+    let ports = free_ports(usize::from(n))?;
     let members: Vec<_> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
-    let clients = (0..plan.clients()).map(|client| format!("\"{}\"", home::client_name(client)));
+    let clients = (0..clients).map(|client| format!("\"{}\"", home::client_name(client)));
     Ok(format!(
         "link = \"{}\"\n\n[clients]\nnames = [{}]\n\n[[group]]\nname = \"{}\"\nservice = \"transactions\"\n\
          faults = {}\nmembers = [{}]\n",
-        flags::word(plan.link),
+        flags::word(link),
         clients.collect::<Vec<_>>().join(", "),
         home::GROUP,
-        plan.faults(),
+        plan::faults(n),
         members.join(", ")
     ))
 }

@@ -49,6 +49,11 @@ pub(crate) fn client_name(client: u16) -> String {
     format!("c{client}")
 }
 
+/// Where a party of a bench remembers, if on a disk.
+pub(crate) fn log_folder(folder: &Path, party: Owner) -> PathBuf {
+    folder.join("data").join(party.seen_from(None).to_string())
+}
+
 /// How those of one bench reach each other.
 #[derive(Clone, Debug)]
 pub(crate) enum Reach {
@@ -150,8 +155,7 @@ impl Home {
             Durability::Disk => true,
             Durability::DiskUnsynced => false,
         };
-        let name = self.ring.owner().seen_from(None).to_string();
-        node::Durability::Disk { folder: self.folder.join("data").join(name), sync }
+        node::Durability::Disk { folder: log_folder(&self.folder, self.ring.owner()), sync }
     }
 
     /// A party with this protocol as its root.

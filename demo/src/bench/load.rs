@@ -7,7 +7,6 @@
 use std::{
     io,
     ops::Range,
-    os::unix::net::UnixStream as Socket,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +19,7 @@ use maftia_core::{stream::batch::Batch, wire::limits};
 use super::{
     clock,
     fleet::News,
-    word::{self, Order, STAMP, Stamp},
+    word::{STAMP, Stamp},
 };
 
 /// The most payloads that are handed over at once: as many as fill a socket's buffer several times.
@@ -33,10 +32,13 @@ const BATCH_BYTES_MAX: usize = limits::BATCH_BYTES_MAX / 4;
 /// microseconds, which at high rates many payloads share.
 const PAUSE_MIN: u64 = 500_000;
 
+/// Hands payloads to a party.
+pub(crate) type Way = Box<dyn Fn(Batch) -> io::Result<()> + Send>;
+
 /// A generator for one party.
 pub(crate) struct Generator {
-    /// Its number, which is the party's.
-    pub(crate) party: u16,
+    /// Its number.
+    pub(crate) number: u64,
     /// Bytes of a payload.
     pub(crate) size: usize,
     /// The schedule, if there is one.
@@ -44,7 +46,7 @@ pub(crate) struct Generator {
     /// Payloads that may be under way.
     pub(crate) window: u64,
     /// The way to the party.
-    pub(crate) socket: Socket,
+    pub(crate) way: Way,
     /// What the party tells.
     pub(crate) news: Arc<News>,
     /// Set when all shall end early.
@@ -137,11 +139,11 @@ impl Generator {
         let room = &mut room[..(numbers.end - numbers.start) as usize * self.size];
         for (payload, number) in room.chunks_exact_mut(self.size).zip(numbers) {
             let intended = self.pace.map_or(now, |pace| start + pace.at(number));
-            let stamp = Stamp { generator: self.party.into(), number, intended };
+            let stamp = Stamp { generator: self.number, number, intended };
             payload[..STAMP].copy_from_slice(&stamp.to_bytes());
         }
         let batch = Batch::of(room.chunks_exact(self.size));
-        word::say(&mut &self.socket, &Order::Submit(batch))
+        (self.way)(batch)
     }
 }
 

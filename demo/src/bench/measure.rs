@@ -22,7 +22,7 @@ use super::{
     load::{Generator, Pace, Sent},
     plan::{Load, Plan},
     progress::Progress,
-    word::{Order, Sample, Verdict},
+    word::{self, Order, Sample, Verdict},
 };
 use crate::exit::{Exit, Stop};
 
@@ -174,12 +174,13 @@ impl Run<'_> {
             }
         };
         let start = |(party, member): (u16, &Member)| {
+            let socket = member.socket.try_clone()?;
             let generator = Generator {
-                party,
+                number: party.into(),
                 size: self.plan.size,
                 pace: pace(party),
                 window: self.plan.window(),
-                socket: member.socket.try_clone()?,
+                way: Box::new(move |batch| word::say(&mut &socket, &Order::Submit(batch))),
                 news: Arc::clone(&member.news),
                 stop: Arc::clone(stop),
             };

@@ -4,7 +4,7 @@
 //! [`fleet`] its parties from outside, [`host`] and [`served`] one from inside, [`load`] who makes payloads and
 //! [`subscriber`] who takes them, [`clients`] who asks and [`echo`] what answers, [`word`] what they
 //! say to each other, [`floor`] what nothing can beat, [`figures`], [`page`] and [`compare`] what
-//! comes out.
+//! comes out; [`soak`] a long run in which parties come and go.
 
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with a few digits")]
 #![allow(clippy::cast_sign_loss, reason = "no figure is negative")]
@@ -25,7 +25,9 @@ mod page;
 mod plan;
 mod progress;
 mod served;
+mod soak;
 mod subscriber;
+mod track;
 mod word;
 
 use std::{fs, path::Path, sync::mpsc};
@@ -48,6 +50,8 @@ pub(crate) fn run(bench: &Bench) -> Result<Exit, Stop> {
         Task::Stream(flags) => stream(&Plan::new(flags)?),
         Task::Compare(files) => compare::run(files),
         Task::Party(party) => host::run(&party.role),
+        Task::Soak(flags) => soak::run(flags),
+        Task::Soaked(party) => soak::party(&party.role),
     }
 }
 

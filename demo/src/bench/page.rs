@@ -30,7 +30,7 @@ const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:800px;margin:2em au
     svg{max-width:100%;height:auto}pre{overflow:auto;background:#f4f4f4;padding:1em}";
 
 /// A line of a plot.
-type Points = Vec<(f64, f64)>;
+pub(crate) type Points = Vec<(f64, f64)>;
 
 /// A plot of one line a run.
 struct Plot {
@@ -71,52 +71,64 @@ const PLOTS: [Plot; 3] = [
 
 /// The page.
 pub(crate) fn page(outcome: &Outcome, text: &str, json: &str) -> Result<String, Stop> {
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <title>maftia bench</title><style>{STYLE}</style></head><body>\n<h1>maftia bench</h1>\n\
-         <pre>{}</pre>\n",
-        escaped(text)
-    );
-    for plot in PLOTS {
-        let drawn = plot.draw(&outcome.runs);
-        let drawn = drawn.map_err(|error| Stop::new(Exit::Bug, error.to_string(), ""))?;
-        page.push_str(&drawn);
+    let mut body = String::new();
+    for Plot { title, x, y, label, of } in PLOTS {
+        let lines: Vec<Points> = outcome.runs.iter().map(of).collect();
+        body.push_str(&plot([title, x, y], &label, &lines)?);
     }
-    page.push_str(&table(outcome));
-    // No `</script>` can end the data early.
-    let data = json.replace("</", "<\\/");
-    let end = format!(
-        "<script type=\"application/json\" id=\"result\">{data}</script>\n</body></html>\n"
-    );
-    page.push_str(&end);
-    Ok(page)
+    body.push_str(&table(outcome));
+    Ok(frame("maftia bench", text, &body, json))
 }
 
-impl Plot {
-    fn draw(&self, runs: &[Figures]) -> Result<String, Box<dyn Error>> {
-        let lines: Vec<Points> = runs.iter().map(self.of).collect();
-        let all = || lines.iter().flatten();
-        let right = all().map(|(x, _)| *x).fold(f64::MIN_POSITIVE, f64::max);
-        let top = all().map(|(_, y)| *y).fold(f64::MIN_POSITIVE, f64::max) * 1.05;
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-            area.fill(&WHITE)?;
-            let mut chart = ChartBuilder::on(&area)
-                .caption(self.title, ("sans-serif", 18))
-                .margin(10)
-                .x_label_area_size(40)
-                .y_label_area_size(70)
-                .build_cartesian_2d(0.0..right, 0.0..top)?;
-            let mut mesh = chart.configure_mesh();
-            mesh.x_desc(self.x).y_desc(self.y).x_label_formatter(&self.label).draw()?;
-            for (line, color) in lines.iter().zip(COLORS.iter().cycle()) {
-                chart.draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?;
-            }
-            area.present()?;
+/// A page with a text, a body, and the data from which it was made.
+pub(crate) fn frame(title: &str, text: &str, body: &str, json: &str) -> String {
+    // No `</script>` can end the data early.
+    let data = json.replace("</", "<\\/");
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <title>{title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n\
+         <pre>{}</pre>\n{body}\
+         <script type=\"application/json\" id=\"result\">{data}</script>\n</body></html>\n",
+        escaped(text)
+    )
+}
+
+/// A plot of these lines, with its title and the words at its axes.
+pub(crate) fn plot(
+    words: [&str; 3],
+    label: &dyn Fn(&f64) -> String,
+    lines: &[Points],
+) -> Result<String, Stop> {
+    let drawn = draw(words, label, lines);
+    drawn.map_err(|error| Stop::new(Exit::Bug, error.to_string(), ""))
+}
+
+fn draw(
+    [title, x, y]: [&str; 3],
+    label: &dyn Fn(&f64) -> String,
+    lines: &[Points],
+) -> Result<String, Box<dyn Error>> {
+    let all = || lines.iter().flatten();
+    let right = all().map(|(x, _)| *x).fold(f64::MIN_POSITIVE, f64::max);
+    let top = all().map(|(_, y)| *y).fold(f64::MIN_POSITIVE, f64::max) * 1.05;
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(40)
+            .y_label_area_size(70)
+            .build_cartesian_2d(0.0..right, 0.0..top)?;
+        let mut mesh = chart.configure_mesh();
+        mesh.x_desc(x).y_desc(y).x_label_formatter(&label).draw()?;
+        for (line, color) in lines.iter().zip(COLORS.iter().cycle()) {
+            chart.draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?;
         }
-        Ok(format!("<figure>{svg}</figure>\n"))
+        area.present()?;
     }
+    Ok(format!("<figure>{svg}</figure>\n"))
 }
 
 /// The runs, one a line.

@@ -99,12 +99,7 @@ impl Plan {
             report: flags.report.clone(),
         };
         plan.check()?;
-        if let Some(folder) = &plan.report {
-            fs::create_dir_all(folder).map_err(|error| Stop::file(folder, "make", &error))?;
-            let probe = tempfile::tempfile_in(folder);
-            probe.map_err(|error| Stop::file(folder, "write into", &error))?;
-        }
-        plan.json.as_deref().map_or(Ok(()), writable)?;
+        outputs(plan.json.as_deref(), plan.report.as_deref())?;
         Ok(plan)
     }
 
@@ -151,7 +146,7 @@ impl Plan {
 
     /// How many may be faulty.
     pub(crate) fn faults(&self) -> u16 {
-        (self.n - 1) / 3
+        faults(self.n)
     }
 
     /// Who is faulty, and how.
@@ -205,15 +200,29 @@ fn load(flags: &flags::Stream) -> Load {
     }
 }
 
-fn usual_window(size: usize) -> u64 {
+/// How many of so many may be faulty.
+pub(crate) fn faults(n: u16) -> u16 {
+    (n - 1) / 3
+}
+
+pub(crate) fn usual_window(size: usize) -> u64 {
     ((IN_FLIGHT_BYTES / size.max(1)) as u64).clamp(1, IN_FLIGHT_MAX)
 }
 
-fn usage(message: impl Into<String>, help: impl Into<String>) -> Stop {
+pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Stop {
     Stop::new(Exit::Usage, message, help)
 }
 
-/// Whether a file can be written, before an hour is spent on what goes into it.
+/// Makes sure that what is found can be written, before an hour is spent on it.
+pub(crate) fn outputs(json: Option<&Path>, report: Option<&Path>) -> Result<(), Stop> {
+    if let Some(folder) = report {
+        fs::create_dir_all(folder).map_err(|error| Stop::file(folder, "make", &error))?;
+        let probe = tempfile::tempfile_in(folder);
+        probe.map_err(|error| Stop::file(folder, "write into", &error))?;
+    }
+    json.map_or(Ok(()), writable)
+}
+
 fn writable(path: &Path) -> Result<(), Stop> {
     let file = OpenOptions::new().create(true).append(true).open(path);
     file.map(drop).map_err(|error| Stop::file(path, "write", &error))

@@ -1,34 +1,19 @@
 //! Who takes what a party delivers: checks that every payload comes once and in its order, and notes
 //! how long it took.
 
-use std::{
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hasher},
-};
+use std::hash::{DefaultHasher, Hasher};
 
 use hdrhistogram::Histogram;
 use maftia_core::stream::batch::Batch;
 
 use super::{
     clock,
+    track::{Place, Track},
     word::{Stamp, Verdict},
 };
 
-/// Missing numbers that are remembered in order to tell late payloads from doubled ones. With more
-/// missing than that, the run is spoilt anyway.
-const MISSING_MAX: usize = 1 << 16;
-
 /// The longest latency that is told apart, in microseconds: an hour.
 const LATENCY_MAX: u64 = 3_600_000_000;
-
-/// What came of one generator.
-#[derive(Default)]
-struct Track {
-    next: u64,
-    missing: BTreeSet<u64>,
-    /// Missing numbers that are not remembered.
-    forgotten: u64,
-}
 
 /// The subscriber at one party.
 pub(crate) struct Subscriber {
@@ -87,19 +72,10 @@ impl Subscriber {
     }
 
     fn check(&mut self, Stamp { generator, number, .. }: Stamp) {
-        let track = &mut self.tracks[generator as usize];
-        if number == track.next {
-            track.next += 1;
-        } else if number > track.next {
-            let room = (MISSING_MAX - track.missing.len()) as u64;
-            let kept = number.min(track.next + room);
-            track.missing.extend(track.next..kept);
-            track.forgotten += number - kept;
-            track.next = number + 1;
-        } else if track.missing.remove(&number) {
-            self.verdict.disorders += 1;
-        } else {
-            self.verdict.duplicates += 1;
+        match self.tracks[generator as usize].take(number) {
+            Place::New => {}
+            Place::Late => self.verdict.disorders += 1,
+            Place::Again => self.verdict.duplicates += 1,
         }
     }
 
@@ -121,9 +97,9 @@ impl Subscriber {
     /// What it saw, after each generator sent so many.
     pub(crate) fn verdict(&self, sent: &[u64]) -> Verdict {
         let missing = self.tracks.iter().zip(sent).enumerate().map(|(generator, (track, sent))| {
-            let tail = sent.saturating_sub(track.next);
+            let tail = sent.saturating_sub(track.next());
             let counts = Some(generator as u64) != self.faulty;
-            if counts { track.missing.len() as u64 + track.forgotten + tail } else { 0 }
+            if counts { track.missing() + tail } else { 0 }
         });
         let latencies = self.latencies.iter_recorded();
         Verdict {
