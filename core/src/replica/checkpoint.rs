@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::pages::Pages;
 use crate::{
     crypto::Digest,
     id::{PartyId, Slot},
@@ -48,7 +48,7 @@ pub(super) struct News {
 pub(super) struct Checkpoints {
     said: BTreeMap<PartyId, VecDeque<Checkpoint>>,
     stable: Option<Checkpoint>,
-    own: VecDeque<(Checkpoint, Bytes)>,
+    own: VecDeque<(Checkpoint, Pages)>,
 }
 
 impl Checkpoints {
@@ -58,17 +58,17 @@ impl Checkpoints {
     }
 
     /// Keeps an own state.
-    pub(super) fn keep(&mut self, checkpoint: Checkpoint, bytes: Bytes) {
-        self.own.push_back((checkpoint, bytes));
+    pub(super) fn keep(&mut self, checkpoint: Checkpoint, state: Pages) {
+        self.own.push_back((checkpoint, state));
         if self.own.len() > KEPT {
             self.own.pop_front();
         }
     }
 
     /// Forgets all own states but this one, which was loaded.
-    pub(super) fn replace(&mut self, checkpoint: Checkpoint, bytes: Bytes) {
+    pub(super) fn replace(&mut self, checkpoint: Checkpoint, state: Pages) {
         self.own.clear();
-        self.keep(checkpoint, bytes);
+        self.keep(checkpoint, state);
     }
 
     /// The own states, oldest first.
@@ -77,8 +77,8 @@ impl Checkpoints {
     }
 
     /// The own state with this digest.
-    pub(super) fn bytes(&self, digest: &Digest) -> Option<&Bytes> {
-        self.own.iter().find(|(own, _)| own.digest == *digest).map(|(_, bytes)| bytes)
+    pub(super) fn pages(&self, digest: &Digest) -> Option<&Pages> {
+        self.own.iter().find(|(own, _)| own.digest == *digest).map(|(_, pages)| pages)
     }
 
     /// The digest of the own state at this slot.
@@ -143,6 +143,8 @@ impl Checkpoints {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn at(slot: u64, state: &str) -> Checkpoint {
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn stable_needs_enough_and_names_who_differs() {
         let mut checkpoints = Checkpoints::default();
-        checkpoints.keep(at(8, "x"), Bytes::new());
+        checkpoints.keep(at(8, "x"), Pages::new(Bytes::new()));
         assert_eq!(checkpoints.hear(p(0), at(8, "x"), 3), News::default());
         assert_eq!(checkpoints.hear(p(1), at(8, "wrong"), 3), News::default());
         assert_eq!(checkpoints.hear(p(2), at(8, "x"), 3), News::default());

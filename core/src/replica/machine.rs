@@ -255,6 +255,12 @@ impl<S: Service, A: Stream> Replica<S, A> {
             (Peer::Member(party), Message::Chunk { digest, place, bytes }) => {
                 self.on_chunk(party, digest, place, &bytes, fx);
             }
+            (Peer::Member(party), Message::ListRequest { digest }) => {
+                self.on_list_request(party, digest, fx);
+            }
+            (Peer::Member(party), Message::List { digest, pieces }) => {
+                self.on_list(party, digest, pieces, fx);
+            }
             // `admit` lets nothing else in.
             _ => {}
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{checkpoint::Checkpoint, number::Number};
+use super::{checkpoint::Checkpoint, number::Number, pages::PAGES_MAX};
 use crate::{
     crypto::{Digest, Mac, PublicKey},
     effects::Lane,
@@ -22,7 +22,7 @@ pub(super) const FETCH_MAX: usize = 64;
 
 /// A piece of a state in transfer, in bytes: a fifth of a frame, so that control frames of the same
 /// link are not kept waiting.
-pub(super) const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
 /// A client's request. Every replica finds its own authenticator in it, so that nobody on the way
 /// can alter it and no replica can invent one that a correct replica vouches for.
@@ -240,6 +240,18 @@ pub enum Message {
         /// The piece.
         bytes: Bytes,
     },
+    /// Replica to replica: of which pieces is your state?
+    ListRequest {
+        /// The digest of the state.
+        digest: Digest,
+    },
+    /// Replica to replica: of these, whose digests together have that of the state.
+    List {
+        /// The digest of the state.
+        digest: Digest,
+        /// The digests of its pieces.
+        pieces: Vec<Digest>,
+    },
 }
 
 impl Message {
@@ -260,6 +272,8 @@ impl Message {
             | Self::Body(_)
             | Self::Checkpoint(_)
             | Self::StateRequest
+            | Self::ListRequest { .. }
+            | Self::List { .. }
             | Self::ChunkRequest { .. }
             | Self::Chunk { .. } => true,
             Self::Request(_)
@@ -278,6 +292,7 @@ impl Message {
                 within(statement.body.len(), limits::PAYLOAD_MAX, "bytes of a statement")
             }
             Self::Fetch { ids } => within(ids.len(), FETCH_MAX, "ids to fetch"),
+            Self::List { pieces, .. } => within(pieces.len(), PAGES_MAX, "pieces of a state"),
             Self::Chunk { bytes, .. } => within(bytes.len(), CHUNK, "bytes of a chunk"),
             Self::Checkpoint(said) => {
                 within(said.position.memo.len(), MEMO_BYTES_MAX, "bytes of a memo")
@@ -293,12 +308,14 @@ impl Message {
             | Self::Reply { .. }
             | Self::Statement(_)
             | Self::Body(_)
+            | Self::List { .. }
             | Self::Chunk { .. } => Lane::Bulk,
             Self::Refused { .. }
             | Self::Ack { .. }
             | Self::Fetch { .. }
             | Self::Checkpoint(_)
             | Self::StateRequest
+            | Self::ListRequest { .. }
             | Self::ChunkRequest { .. } => Lane::Control,
         }
     }

@@ -69,9 +69,16 @@
 //! it can end them without it. With `f` silent only `2f` others are left to hold it: after two tries
 //! these are enough, by when the correct ones among the others have long ended those rounds.
 //!
+//! *Every piece of a state has its proof.* What members vouch for is the digest of the list of the
+//! digests of the pieces. Whoever fetches a state has the list first, then pieces from all holders at
+//! a time, `UNDER_WAY_MAX` of them under way. One that sends a wrong one is named and asked no more,
+//! and what it was asked for is asked of another; one that lets an alarm pass is asked last. Of `2f`
+//! holders `f` are correct. A transfer takes as much memory as the state, whose size is vouched for,
+//! and as the pieces under way.
+//!
 //! # Deviations
-//! Replies are whole, from every member. Checkpoints are encoded whole and not as trees of pages. A
-//! client of a self-made key that was idle while a thousand others came and went is remembered for
+//! Replies are whole, from every member. Checkpoints are encoded whole, and not page by page as they
+//! change. A client of a self-made key that was idle while a thousand others came and went is remembered for
 //! another four thousand, then its old requests could take effect again; clients of the configuration
 //! are never forgotten. Bodies that took effect are bounded in number and bytes, too: a member slower
 //! by more than that within one interval waits for a checkpoint. A member whose state went wrong may
@@ -82,12 +89,14 @@ mod checkpoint;
 mod clients;
 mod entry;
 mod feed;
+mod fetching;
 mod groups;
 mod hearing;
 mod log;
 mod machine;
 mod message;
 mod number;
+mod pages;
 pub mod service;
 pub mod session;
 mod state;

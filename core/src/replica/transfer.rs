@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     checkpoint::Checkpoint,
+    fetching::Target,
     machine::{Ask, Output, Replica, Stream, Timer},
-    message::{Ballot, Body, CHUNK, Message},
+    message::{Ballot, Body, Message},
+    pages::{self, Pages},
     service::Service,
     state::{Saved, Turn},
     turn::CREDIT,
@@ -27,6 +29,10 @@ use crate::{
 /// How long a piece of a state may take before another member is asked.
 pub(super) const TRANSFER_AFTER: Span = Span::millis(1_000);
 
+/// After so many alarms at which nothing of a state had come, another one is looked for. Until then
+/// `f` members that stall have been left for others.
+const TARGET_TRIES: u32 = 3;
+
 /// After so many alarms without a state to fetch the search ends: that the group went on was a hint,
 /// and it may have been a liar's. The next stable checkpoint beyond reach begins another.
 pub(super) const TRIES_MAX: u32 = 8;
@@ -37,36 +43,8 @@ pub(super) struct Transfer {
     /// How often the alarm found nothing new.
     tries: u32,
     target: Option<Target>,
-    /// All of it is here.
-    complete: bool,
-}
-
-/// The state that is being fetched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Target {
-    checkpoint: Checkpoint,
-    holders: Vec<PartyId>,
-    /// Which of them is asked.
-    helper: usize,
-    #[serde(with = "serde_bytes")]
-    bytes: Vec<u8>,
-    /// Whether something came since the alarm was set.
-    moved: bool,
-}
-
-impl Target {
-    fn helper(&self) -> Option<PartyId> {
-        self.holders.get(self.helper % self.holders.len().max(1)).copied()
-    }
-
-    fn place(&self) -> u32 {
-        (self.bytes.len() / CHUNK) as u32
-    }
-
-    fn ask_another(&mut self) {
-        self.helper += 1;
-        self.bytes.clear();
-    }
+    /// How many alarms the target has seen without anything that came.
+    idle: u32,
 }
 
 /// How many must hold a state that this member loads: `2f + 1` if they can be found, so that the
@@ -100,9 +78,9 @@ impl<S: Service, A: Stream> Replica<S, A> {
     ) {
         self.state.checkpointed = position.slot;
         let bytes = wire::encode(&(&self.state, &helper));
-        let (size, digest) = (bytes.len() as u64, Digest::of("checkpoint", &bytes));
-        let own = Checkpoint { position, size, digest };
-        self.checkpoints.keep(own.clone(), bytes);
+        let pages = Pages::new(bytes);
+        let own = Checkpoint { position, size: pages.size(), digest: pages.name() };
+        self.checkpoints.keep(own.clone(), pages);
         fx.broadcast(Message::Checkpoint(own));
         self.sweep(fx);
     }
@@ -188,7 +166,8 @@ impl<S: Service, A: Stream> Replica<S, A> {
         let slot = offered.position.slot;
         let ahead = slot > self.state.slot;
         let other = self.checkpoints.own_at(slot).is_some_and(|own| own != offered.digest);
-        (ahead || other) && self.log.reaches(slot)
+        let small = pages::count(offered.size) <= pages::PAGES_MAX as u64;
+        (ahead || other) && small && self.log.reaches(slot)
     }
 
     fn try_target(&mut self, fx: &mut Effects<'_, Self>) {
@@ -200,20 +179,27 @@ impl<S: Service, A: Stream> Replica<S, A> {
         let best = self.checkpoints.best(needed, |offered| self.wants(offered));
         let Some((checkpoint, mut holders)) = best else { return };
         holders.retain(|holder| *holder != fx.seat().me());
-        let target = Target { checkpoint, holders, helper: 0, bytes: Vec::new(), moved: false };
         if let Some(transfer) = &mut self.transfer {
-            transfer.target = Some(target);
+            (transfer.target, transfer.idle) = (Some(Target::new(checkpoint, holders)), 0);
         }
-        self.ask_for_chunk(fx);
+        self.ask_for_pieces(fx);
     }
 
-    fn ask_for_chunk(&self, fx: &mut Effects<'_, Self>) {
-        let Some(Transfer { target: Some(target), complete: false, .. }) = &self.transfer else {
-            return;
-        };
-        if let Some(helper) = target.helper() {
-            let (digest, place) = (target.checkpoint.digest, target.place());
-            fx.send(helper, Message::ChunkRequest { digest, place });
+    fn ask_for_pieces(&mut self, fx: &mut Effects<'_, Self>) {
+        let target = self.transfer.as_mut().and_then(|transfer| transfer.target.as_mut());
+        let asks = target.map(Target::ask).unwrap_or_default();
+        asks.into_iter().for_each(|(helper, ask)| fx.send(helper, ask));
+    }
+
+    /// A member wants to know the pieces of a state of this one.
+    pub(super) fn on_list_request(
+        &self,
+        from: PartyId,
+        digest: Digest,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        if let Some(state) = self.checkpoints.pages(&digest) {
+            fx.send(from, Message::List { digest, pieces: state.list().to_vec() });
         }
     }
 
@@ -225,16 +211,26 @@ impl<S: Service, A: Stream> Replica<S, A> {
         place: u32,
         fx: &mut Effects<'_, Self>,
     ) {
-        let Some(state) = self.checkpoints.bytes(&digest) else { return };
-        let start = place as usize * CHUNK;
-        if start < state.len() {
-            let bytes = state.slice(start..state.len().min(start + CHUNK));
+        let Some(state) = self.checkpoints.pages(&digest) else { return };
+        if let Some(bytes) = state.piece(place) {
             fx.send(from, Message::Chunk { digest, place, bytes });
         }
     }
 
-    /// A piece of the state came. The digest tells the truth at the end; who sent another state is
-    /// accused, and the next holder is asked for all of it.
+    /// The list of the pieces of the state came.
+    pub(super) fn on_list(
+        &mut self,
+        from: PartyId,
+        digest: Digest,
+        pieces: Vec<Digest>,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        let target = self.transfer.as_mut().and_then(|transfer| transfer.target.as_mut());
+        let taken = target.map_or(Ok(()), |target| target.take_list(from, digest, pieces));
+        self.go_on_fetching(from, taken, fx);
+    }
+
+    /// A piece of the state came.
     pub(super) fn on_chunk(
         &mut self,
         from: PartyId,
@@ -243,36 +239,36 @@ impl<S: Service, A: Stream> Replica<S, A> {
         bytes: &Bytes,
         fx: &mut Effects<'_, Self>,
     ) {
-        let Some(Transfer { target: Some(target), complete, .. }) = &mut self.transfer else {
-            return;
-        };
-        let expected = target.checkpoint.digest == digest && target.place() == place;
-        if *complete || !expected || target.helper() != Some(from) {
-            return;
+        let target = self.transfer.as_mut().and_then(|transfer| transfer.target.as_mut());
+        let taken = target.map_or(Ok(()), |target| target.take_piece(from, digest, place, bytes));
+        self.go_on_fetching(from, taken, fx);
+    }
+
+    /// Names a liar, and asks for more.
+    fn go_on_fetching(
+        &mut self,
+        from: PartyId,
+        taken: Result<(), Fault>,
+        fx: &mut Effects<'_, Self>,
+    ) {
+        if let Err(fault) = taken {
+            fx.accuse(from, fault);
         }
-        target.moved = true;
-        target.bytes.extend_from_slice(bytes);
-        let (have, size) = (target.bytes.len() as u64, target.checkpoint.size);
-        let whole = have >= size;
-        if whole && Digest::of("checkpoint", &target.bytes) == digest {
-            *complete = true;
-        } else if whole || bytes.len() < CHUNK {
-            target.ask_another();
-            fx.accuse(from, Fault::BadProof { what: "the state that it sent".into() });
+        if let Some(transfer) = &mut self.transfer {
+            transfer.target.take_if(|target| target.is_lost());
         }
-        self.ask_for_chunk(fx);
+        self.try_target(fx);
+        self.ask_for_pieces(fx);
     }
 
     /// The alarm of the search: asks another member, or looks for another state.
     pub(super) fn transfer_again(&mut self, fx: &mut Effects<'_, Self>) {
         let Some(transfer) = &mut self.transfer else { return };
         transfer.tries += 1;
-        if let Some(target) = &mut transfer.target
-            && !std::mem::take(&mut target.moved)
-        {
-            target.ask_another();
+        if let Some(target) = &mut transfer.target {
+            transfer.idle = if target.alarm() { 0 } else { transfer.idle + 1 };
             // All were asked: perhaps nobody keeps this state any more.
-            if target.helper >= target.holders.len() {
+            if transfer.idle > TARGET_TRIES {
                 transfer.target = None;
             }
         }
@@ -282,19 +278,18 @@ impl<S: Service, A: Stream> Replica<S, A> {
         }
         Self::ask_for_states(fx);
         self.try_target(fx);
-        self.ask_for_chunk(fx);
+        self.ask_for_pieces(fx);
     }
 
     /// Loads the state that was fetched, between two turns.
     pub(super) fn try_load(&mut self, fx: &mut Effects<'_, Self>) -> bool {
         let between = matches!(self.turn, Turn::Idle | Turn::Gathering { .. });
-        if !between || !self.transfer.as_ref().is_some_and(|transfer| transfer.complete) {
+        let target = self.transfer.as_ref().and_then(|transfer| transfer.target.as_ref());
+        if !between || !target.is_some_and(Target::is_whole) {
             return false;
         }
-        let Some(Target { checkpoint, bytes, .. }) = self.transfer.take().and_then(|t| t.target)
-        else {
-            return false;
-        };
+        let target = self.transfer.take().and_then(|transfer| transfer.target);
+        let (checkpoint, bytes) = target.expect("it is whole").into_state();
         fx.disarm(Timer::Transfer);
         if !self.wants(&checkpoint) {
             return false;
@@ -307,7 +302,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         self.state = state;
         self.turn = Turn::Idle;
         let position = checkpoint.position.clone();
-        self.checkpoints.replace(checkpoint, bytes.into());
+        self.checkpoints.replace(checkpoint, Pages::new(bytes.into()));
         self.resume(position, fx);
         if let Some(ask) = self.state.service.remind(helper) {
             self.turn = Turn::Reminding;

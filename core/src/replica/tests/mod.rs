@@ -6,6 +6,7 @@ mod guests;
 mod hostile;
 mod states;
 mod toy;
+mod transfer;
 mod world;
 
 use toy::Counter;

@@ -6,7 +6,7 @@ use super::{
     super::{Message, session},
     LONG, SIZES, group, spec,
     toy::ToyMessage,
-    world::{Envelope, World, client, party},
+    world::{World, client, party},
 };
 use crate::{
     fault::Fault,
@@ -68,40 +68,6 @@ fn a_replica_that_missed_slots_loads_a_state_and_goes_on() {
             );
         }
     }
-}
-
-#[test]
-fn a_helper_that_sends_a_wrong_state_is_named_and_another_is_asked() {
-    let mut world = group(1, 4, 1);
-    world.meddle = Box::new(|envelope: &mut Envelope| {
-        if let Some(Message::Chunk { digest, place, bytes }) = envelope.message()
-            && envelope.from == party(0, 0)
-        {
-            let bytes: Bytes = bytes.iter().map(|byte| byte ^ 1).collect();
-            envelope.say(&Message::Chunk { digest, place, bytes });
-        }
-        true
-    });
-    starve(&mut world, 3, 60);
-    add(&mut world, 60);
-    world.pass(LONG);
-    world.assert_equal(0, &[]);
-    let proof = |fault: &Fault| matches!(fault, Fault::BadProof { .. });
-    let named =
-        |(_, who, fault): &(_, Peer, Fault)| *who == Peer::Member(PartyId::new(0)) && proof(fault);
-    assert!(world.faults.iter().any(named), "{:?}", world.faults);
-}
-
-#[test]
-fn a_silent_helper_only_costs_time() {
-    let mut world = group(1, 4, 1);
-    world.meddle = Box::new(|envelope: &mut Envelope| {
-        envelope.from != party(0, 0) || !matches!(envelope.message(), Some(Message::Chunk { .. }))
-    });
-    starve(&mut world, 3, 60);
-    add(&mut world, 60);
-    world.pass(LONG);
-    world.assert_equal(0, &[]);
 }
 
 #[test]

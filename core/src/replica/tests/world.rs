@@ -215,6 +215,14 @@ impl World {
         }
     }
 
+    /// How many bytes a replica takes, all in all.
+    pub(super) fn size(&self, group: u16, p: u16) -> usize {
+        match &self.nodes[&party(group, p)] {
+            Node::Replica(tree) => tree.save().len(),
+            Node::Client(_) => unreachable!("a party is a replica"),
+        }
+    }
+
     /// Saves a replica and loads it again, as a restart does.
     pub(super) fn restart(&mut self, group: u16, p: u16) {
         let owner = party(group, p);
