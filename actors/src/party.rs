@@ -32,7 +32,7 @@ use crate::{
     accusations::{Accusations, Seen},
     address::{Address, Way},
     link::Links,
-    log::{Durable, Inscribe, Log, LogError, Lsn, Origin, Record, SEGMENT_BYTES, Snapshot},
+    log::{Durable, Inscribe, Log, LogError, Lsn, Origin, Record, Snapshot, segment_bytes},
     placement::Placement,
     pool::Pool,
     pulse::Pulse,
@@ -372,10 +372,9 @@ impl Party {
         self.release();
         let trees: Vec<_> =
             self.lodgers.borrow().iter().map(|(id, lodger)| (id.clone(), lodger.save())).collect();
-        let size: usize = trees.iter().map(|(_, tree)| tree.len()).sum();
         let links = maftia_core::wire::encode(&(self.links.save(), self.outbox.borrow().taken()));
-        self.log.borrow_mut().replace(Snapshot { at: self.last.get(), trees, links });
-        // A large party is not saved more often than it has written twice its size.
-        self.segment.set(SEGMENT_BYTES.max(2 * size as u64));
+        let snapshot = Snapshot { at: self.last.get(), trees, links };
+        self.segment.set(segment_bytes(snapshot.bytes()));
+        self.log.borrow_mut().replace(snapshot);
     }
 }

@@ -68,8 +68,8 @@ impl Disk {
         make(folder).map_err(|source| io(folder, source))?;
         let lock = lock(folder)?;
         let newest = newest(folder)?;
-        let (number, chain, file, recovered) = if let Some((number, path)) = newest {
-            let (recovered, chain) = recover(&path, party)?;
+        let (number, chain, file, recovered, grown) = if let Some((number, path)) = newest {
+            let (recovered, chain, grown) = recover(&path, party)?;
             let file = OpenOptions::new().append(true).open(&path);
             let file = file.map_err(|source| io(&path, source))?;
             if sync {
@@ -77,10 +77,10 @@ impl Disk {
                 // may have been killed before its sync.
                 through(&file, &path).map_err(|source| io(&path, source))?;
             }
-            (number, chain, file, recovered)
+            (number, chain, file, recovered, grown)
         } else {
             let (file, chain) = begin(folder, 1, party, Snapshot::default())?;
-            (1, chain, file, Recovered::default())
+            (1, chain, file, Recovered::default(), 0)
         };
         let base = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.at);
         let last = recovered.records.last().map_or(base, |(lsn, _)| *lsn);
@@ -104,7 +104,7 @@ impl Disk {
             party: party.to_owned(),
             draft: Draft::default(),
             last,
-            grown: 0,
+            grown,
             durable,
             orders: Some(orders),
             writer: Some(writer),
@@ -314,8 +314,9 @@ fn write_record(to: &mut impl Write, chain: &mut u32, bytes: &[u8]) -> std::io::
     to.write_all(bytes)
 }
 
-/// Reads a segment, cutting off a torn end.
-fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
+/// Reads a segment, cutting off a torn end. Gives the chain at its end, and how many bytes of records
+/// follow its snapshot.
+fn recover(path: &Path, party: &str) -> Result<(Recovered, u32, u64), LogError> {
     let bytes = fs::read(path).map_err(|source| io(path, source))?;
     let mut reader = Reader { bytes: &bytes, offset: 0, chain: 0 };
     let damaged = |offset: usize, what: &str| LogError::Damaged {
@@ -338,6 +339,7 @@ fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
     let snapshot: Snapshot =
         wire::decode_own(&snapshot).map_err(|error| damaged(reader.offset, &error.to_string()))?;
     let mut lsn = snapshot.at;
+    let begin = reader.offset;
     let mut records = Vec::new();
     while let Some(record) = reader.next() {
         lsn += 1;
@@ -354,7 +356,8 @@ fn recover(path: &Path, party: &str) -> Result<(Recovered, u32), LogError> {
         cut.map_err(|source| io(path, source))?;
     }
     let snapshot = (snapshot != Snapshot::default()).then_some(snapshot);
-    Ok((Recovered { snapshot, records }, reader.chain))
+    let grown = (reader.offset - begin) as u64;
+    Ok((Recovered { snapshot, records }, reader.chain, grown))
 }
 
 struct Reader<'a> {

@@ -38,12 +38,15 @@ impl Store {
     /// Opens the log, and reads what it holds.
     pub fn open(&self) -> (Memory, Recovered) {
         let recovered = self.read();
-        let last = self.lock(|contents| contents.last);
+        let (last, grown) = self.lock(|contents| {
+            let chunks = contents.chunks.iter().map(|chunk| chunk.len() as u64);
+            (contents.last, chunks.sum())
+        });
         let memory = Memory {
             store: self.clone(),
             draft: Draft::default(),
             last,
-            grown: 0,
+            grown,
             durable: watch::channel(Durable::UpTo(last)).0,
         };
         (memory, recovered)

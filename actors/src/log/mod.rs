@@ -42,6 +42,19 @@ pub struct Recovered {
     pub records: Vec<(Lsn, Record)>,
 }
 
+impl Recovered {
+    /// How much a segment that begins with such a snapshot grows before another one replaces it: a
+    /// large party is not saved more often than it has written twice its size.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        segment_bytes(self.snapshot.as_ref().map_or(0, Snapshot::bytes))
+    }
+}
+
+/// How much a segment grows whose snapshot has so many bytes.
+pub(crate) fn segment_bytes(snapshot: u64) -> u64 {
+    SEGMENT_BYTES.max(2 * snapshot)
+}
+
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -93,7 +106,7 @@ pub trait Log: Send {
     fn commit(&mut self);
     /// What is durable, as it changes.
     fn durable(&self) -> watch::Receiver<Durable>;
-    /// How many bytes were appended since the last snapshot.
+    /// How many bytes were appended since the last snapshot, in this life or an earlier one.
     fn grown(&self) -> u64;
     /// Replaces everything by a snapshot of the party as it is after its last record.
     fn replace(&mut self, snapshot: Snapshot);

@@ -23,7 +23,7 @@ use crate::{
     address::Address,
     instance::Resident,
     link::{Arrival, End, Links, Receive, What},
-    log::{Log, Lsn, Origin, Record, Recovered, SEGMENT_BYTES},
+    log::{Log, Lsn, Origin, Record, Recovered},
     placement::Placement,
     pool::Pool,
     pulse::Pulse,
@@ -100,6 +100,7 @@ impl Party {
     pub fn start<P: Protocol>(setup: Setup<P>) -> Result<Started<P>, StartError> {
         let Setup { seat, spec, log, recovered, links, pool, placement, outputs, control } = setup;
         let mut outbox = Outbox::default();
+        let segment = recovered.segment_bytes();
         let snapshot = recovered.snapshot.unwrap_or_default();
         if !snapshot.links.is_empty() {
             let (saved, taken) =
@@ -134,7 +135,7 @@ impl Party {
             written: Cell::new(false),
             blocked: RefCell::default(),
             last: Cell::new(snapshot.at),
-            segment: Cell::new(SEGMENT_BYTES),
+            segment: Cell::new(segment),
             restarts: RefCell::new(RestartLimit::default()),
             accusations: RefCell::new(Accusations::default()),
         });

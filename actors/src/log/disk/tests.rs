@@ -48,6 +48,30 @@ fn what_was_written_is_read_and_goes_on() {
     assert_eq!(log.reread().expect("a good log").records.len(), 3);
 }
 
+/// A party that falls again and again before it has written much must come to a snapshot, too.
+#[test]
+fn what_an_earlier_life_wrote_counts_until_a_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut grown = Vec::new();
+    for _ in 0..3 {
+        let (mut log, _) = Disk::open(folder.path(), "g-0", false).expect("a good log");
+        grown.push(log.grown());
+        log.append(&record("a"));
+        log.append(&record("more than that"));
+        log.flush();
+        grown.push(log.grown());
+    }
+    assert_eq!(grown[0], 0);
+    assert!(grown.is_sorted() && grown[1] == grown[2] && grown[3] == grown[4], "{grown:?}");
+    assert_eq!(grown[5], 3 * grown[1]);
+    let (mut log, _) = Disk::open(folder.path(), "g-0", false).expect("a good log");
+    log.replace(Snapshot { at: 6, trees: Vec::new(), links: Bytes::from_static(b"l") });
+    log.flush();
+    drop(log);
+    let (log, _) = Disk::open(folder.path(), "g-0", false).expect("a good log");
+    assert_eq!(log.grown(), 0);
+}
+
 #[test]
 fn a_snapshot_replaces_what_was_before_it() {
     let folder = tempfile::tempdir().expect("a folder");
