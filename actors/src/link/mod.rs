@@ -35,6 +35,8 @@ pub mod memory;
 mod network;
 mod packet;
 mod parcel;
+#[doc(hidden)]
+pub mod probe;
 pub mod quic;
 pub mod session;
 pub mod tcp;

@@ -183,3 +183,22 @@ fn the_page_of_the_manual_is_the_one_in_the_repository() {
     let page = include_str!("../../console.md");
     assert_eq!(help::manual(), page, "run `maftia manual > demo/console.md`");
 }
+
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;
+
+#[test]
+fn bent_lines_are_commands_or_failures_with_words() {
+    let mut dice = mutate::Dice::new(7);
+    let mut refused = 0;
+    for turn in 0..4_000 {
+        let example = TABLE[turn % TABLE.len()].example;
+        let bent = mutate::mutated(example.as_bytes(), &mut dice);
+        let line = String::from_utf8_lossy(&bent);
+        if let Err(failure) = parse(&line) {
+            refused += 1;
+            assert!(!failure.message.is_empty() && failure.message.len() < 1_000, "{line:?}");
+        }
+    }
+    assert!(refused > 1_000, "only {refused} were refused");
+}
