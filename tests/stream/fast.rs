@@ -4,7 +4,7 @@ use bytes::Bytes;
 use maftia_core::{
     crypto::Digest,
     effects::Lane,
-    id::{PartyId, Round, Slot},
+    id::{PartyId, Round},
     path::InstanceId,
     protocol::Protocol,
     seat::Owner,
@@ -26,12 +26,12 @@ use maftia_core::{
 };
 
 use crate::group::{
-    check, deliver, delivered, ends, finish, resumes_after, send, shows_to_one, small, starved,
-    submit, take_all, tells_another_batch, work,
+    check, deliver, ends, finish, send, shows_to_one, small, submit, take_all, tells_another_batch,
+    work,
 };
 
 /// Little patience; and no clock, one that always says it is too late, or one that hardly ever does.
-fn spec(seed: u64) -> Spec {
+pub(crate) fn spec(seed: u64) -> Spec {
     let impatience = match seed % 3 {
         0 => None,
         1 => Some(Span::micros(0)),
@@ -232,24 +232,6 @@ fn whoever_lost_frames_asks_for_them_again() {
 }
 
 #[test]
-fn one_who_starved_for_some_items_catches_up() {
-    property(6, |seed| {
-        let group = starved::<Fast>(seed, 40, spec(seed));
-        let all = delivered(group.outputs(p(0)));
-        assert_eq!(all.len(), 41, "and its own payload is ordered in the end");
-        assert_eq!(delivered(group.outputs(*group.correct().last().unwrap())), all);
-        oracle::no_slander(&group).unwrap();
-    });
-}
-
-#[test]
-fn one_who_starved_beyond_what_is_kept_resumes() {
-    property(3, |seed| {
-        resumes_after::<Fast>(seed, 220, Spec { items_kept: 16, ..spec(seed) });
-    });
-}
-
-#[test]
 fn a_group_that_has_nothing_to_say_is_silent() {
     let mut group = group(7, 3).corrupt(p(6), Mute);
     take_all(&mut group);
@@ -258,84 +240,4 @@ fn a_group_that_has_nothing_to_say_is_silent() {
     submit(&mut group, p(2), "x");
     group.run();
     assert_eq!(ends(group.outputs(p(0))).len(), 1, "one payload does not keep the group busy");
-}
-
-/// What a user is told again is what it was told before, from wherever it asks.
-#[test]
-fn a_user_that_forgot_is_told_again_what_is_kept() {
-    property(12, |seed| {
-        let (n, _) = small(seed);
-        let kept = 2 + seed % 8;
-        let spec = Spec { items_kept: kept, ..spec(seed) };
-        let mut group: Group<Fast> = crate::group::group(n, seed, spec).restarts(1);
-        let submitted = work(&mut group, n, 4);
-        check(&group, &submitted);
-        for party in PartyId::all(n) {
-            let told = delivered(group.outputs(party));
-            let stream = group.root(party);
-            let all = stream.again(Slot::FIRST);
-            let items = ends(group.outputs(party)).len() as u64;
-            assert!(all.first > Slot::FIRST || items <= kept, "not everything is kept");
-            for from in 0..=told.len() as u64 {
-                let again = stream.again(Slot::new(from));
-                let begin = again.first.number() as usize;
-                let payloads = |(lane, batch): &(PartyId, Batch)| {
-                    let lane = *lane;
-                    batch.iter().map(move |payload| (lane, payload)).collect::<Vec<_>>()
-                };
-                let said: Vec<_> = again.batches.iter().flat_map(payloads).collect();
-                assert_eq!(said, told[begin..], "from {from} on");
-                assert!(again.first.number() <= from || again == all, "no less than is kept");
-            }
-        }
-    });
-}
-
-/// How far a group is: its first members, and its last one.
-fn places(group: &Group<Fast>, last: PartyId) -> (u64, u64) {
-    let place = |party: PartyId| group.root(party).position(4).round.number();
-    (PartyId::all(3).map(place).max().unwrap_or(0), place(last))
-}
-
-/// Others go on without a member, and go on when it is back: it comes level, and stays it.
-#[test]
-fn one_who_comes_back_comes_level_while_the_others_go_on() {
-    property(4, |seed| {
-        let last = p(3);
-        let mut group = group(4, seed).adversary(Script(crate::group::without::<Fast>(last)));
-        group.set_steps_max(4_000_000);
-        take_all(&mut group);
-        let work = |group: &mut Group<Fast>| {
-            for party in PartyId::all(3) {
-                submit(group, party, "more");
-            }
-            let until = group.steps() + 400;
-            group.run_while(|world| world.steps() < until);
-        };
-        while places(&group, last).0 < 300 {
-            work(&mut group);
-        }
-        assert_eq!(places(&group, last).1, 0);
-        // It has a backlog of frames to take, and is faster than what comes.
-        let owner = Group::<Fast>::owner(last);
-        group.set_adversary(Script(move |world: &World, rng: &mut Rng| {
-            let pool = world.pool();
-            let to_it = |queue: &usize| {
-                pool.head(*queue).letter.frame().is_some_and(|(_, to, _)| to == owner)
-            };
-            let its: Vec<_> = (0..pool.queues()).filter(to_it).collect();
-            let hurry = rng.below(4) > 0 && !its.is_empty();
-            let any = (pool.queues() > 0).then(|| rng.below(pool.queues()));
-            Some(Pick::head(if hurry { *rng.choose(&its) } else { any? }))
-        }));
-        let back = places(&group, last).0;
-        let mut lacks = Vec::new();
-        while places(&group, last).0 < back + 400 {
-            work(&mut group);
-            let (others, it) = places(&group, last);
-            lacks.push((others, others.saturating_sub(it)));
-        }
-        let late = &lacks[lacks.len() / 2..];
-        assert!(late.iter().all(|(_, lack)| *lack < 8), "{late:?}");
-    });
 }

@@ -9,6 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
 
+mod behind;
 mod certified;
 mod differential;
 mod fast;

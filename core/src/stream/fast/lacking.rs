@@ -100,9 +100,9 @@ impl Fast {
         }
     }
 
-    /// Asks for batches that an item orders, unless they may just be late: one of `f + 1` who are bound
-    /// to it, since one of them is correct, and another each time when nothing comes; everybody if so
-    /// many are not known.
+    /// Asks for batches that an item orders, unless they may just be late: of `f + 1` who are bound to
+    /// it, since one of them is correct and a liar may keep them for ever; of another one each time when
+    /// nothing comes; of everybody if so many are not known.
     pub(super) fn want_batches(
         &mut self,
         place: Round,
@@ -120,7 +120,7 @@ impl Fast {
         let me = fx.seat().me();
         let holders: BTreeSet<_> = bound.chain(told).filter(|party| *party != me).collect();
         if self.closing.is_none() && holders.len() >= one {
-            self.ask_holders(&holders, 1, lacks, fx);
+            self.ask_holders(&holders, one, lacks, fx);
         } else {
             let all: BTreeSet<_> = fx.seat().parties().filter(|party| *party != me).collect();
             self.ask_holders(&all, all.len(), lacks, fx);
@@ -140,7 +140,7 @@ impl Fast {
                 let tellers = self.catch_up.told.get(&place).into_iter().flatten();
                 let same = tellers.filter(|(_, told)| **told == item).map(|(party, _)| *party);
                 let holders = same.collect();
-                self.ask_holders(&holders, 1, lacks, fx);
+                self.ask_holders(&holders, one, lacks, fx);
             }
             for (lane, head) in &item.heads {
                 heads[lane.index()] = *head;
