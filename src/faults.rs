@@ -176,8 +176,9 @@ fn replay() -> Liar {
 }
 
 /// Another batch for each other member in one round of the stream, all rightly signed: whichever is
-/// ordered, `f + 1` correct members were told otherwise. In a fast stream, another batch of the lane for
-/// each, and as the leader another cut for half of them.
+/// ordered, `f + 1` correct members were told otherwise. In a stream of lanes, whose batches look alike
+/// whichever engine orders them, another batch of the lane for each; as the leader of a fast one, another
+/// cut for half of them.
 fn equivocate(seat: Seat) -> Liar {
     Box::new(move |to, instance, body| {
         let Owner::Party(group, party) = to else { return Tamper::Pass };
@@ -207,7 +208,16 @@ fn equivocate(seat: Seat) -> Liar {
 
 #[cfg(test)]
 mod tests {
+    use maftia_core::stream::certified;
+
     use super::*;
+
+    #[test]
+    fn batches_of_lanes_look_alike_in_all_engines() {
+        let batch = || Batch::of(["x"]);
+        let fast = wire::encode(&fast::Message::Batch { seq: 3, batch: batch() });
+        assert_eq!(fast, wire::encode(&certified::Message::Batch { seq: 3, batch: batch() }));
+    }
 
     #[test]
     fn names_and_kinds_are_the_same_list() {

@@ -1,4 +1,4 @@
-//! What a round of the atomic stream costs when nobody lies: frames, bytes, signatures, time.
+//! What a round of each engine costs when nobody lies: frames, bytes, signatures, time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,11 +20,13 @@ use maftia_core::{
     id::{Epoch, GroupId, PartyId, Peer, Slot},
     mail::Mail,
     path::{InstanceId, Tag},
+    protocol::Protocol,
     seat::{Directory, Owner, Seat},
     sim::ideal,
     stream::{
-        atomic::{Atomic, Input, Output, Spec},
+        atomic::{Atomic, Input, Output},
         batch::Batch,
+        certified::Certified,
     },
     thresholds::Thresholds,
     time::Span,
@@ -110,28 +112,32 @@ impl ThresholdSignature for Metered<dyn ThresholdSignature> {
     }
 }
 
+/// Any engine.
+trait Stream: Protocol<Input = Input, Output = Output, Spec: Default> {}
+impl<S: Protocol<Input = Input, Output = Output, Spec: Default>> Stream for S {}
+
 /// A group whose frames arrive in the order in which they were sent.
-struct Group {
+struct Group<S: Stream> {
     meter: Arc<Meter>,
-    trees: Vec<Tree<Atomic>>,
-    control: VecDeque<(usize, Mail<Atomic>)>,
-    bulk: VecDeque<(usize, Mail<Atomic>)>,
+    trees: Vec<Tree<S>>,
+    control: VecDeque<(usize, Mail<S>)>,
+    bulk: VecDeque<(usize, Mail<S>)>,
     ordered: Vec<u64>,
     rounds: u64,
 }
 
 /// What a party sees while it takes a piece of mail.
-struct Desk<'a> {
+struct Desk<'a, S: Stream> {
     me: usize,
     n: usize,
     keys: Keys,
     meter: &'a Meter,
-    control: &'a mut VecDeque<(usize, Mail<Atomic>)>,
-    bulk: &'a mut VecDeque<(usize, Mail<Atomic>)>,
+    control: &'a mut VecDeque<(usize, Mail<S>)>,
+    bulk: &'a mut VecDeque<(usize, Mail<S>)>,
     outputs: Vec<Output>,
 }
 
-impl Outside for Desk<'_> {
+impl<S: Stream> Outside for Desk<'_, S> {
     fn send(&mut self, to: To, instance: &InstanceId, lane: Lane, bytes: Bytes) {
         for party in (0..self.n).filter(|party| *party != self.me) {
             let addressed = to == To::Everyone || to == To::Member(id(party));
@@ -162,7 +168,7 @@ impl Outside for Desk<'_> {
     }
 }
 
-impl Host<Atomic> for Desk<'_> {
+impl<S: Stream> Host<S> for Desk<'_, S> {
     fn output(&mut self, _: u64, output: Output) {
         self.outputs.push(output);
     }
@@ -200,7 +206,7 @@ fn keys(directory: &Directory, real: bool, meter: &Arc<Meter>) -> Vec<Keys> {
     owners.iter().map(keys_of).collect()
 }
 
-impl Group {
+impl<S: Stream> Group<S> {
     fn new(n: u16, real: bool) -> Self {
         let thresholds = Thresholds::asynchronous(n, (n - 1) / 3).expect("the bound holds");
         let directory = Arc::new(Directory::new([("orders".into(), thresholds)]));
@@ -215,7 +221,7 @@ impl Group {
         };
         let all = keys(&directory, real, &meter);
         let trees =
-            all.into_iter().enumerate().map(seat).map(|seat| Tree::new(seat, Spec::default()));
+            all.into_iter().enumerate().map(seat).map(|seat| Tree::new(seat, S::Spec::default()));
         let mut this = Self {
             meter,
             trees: trees.collect(),
@@ -235,7 +241,7 @@ impl Group {
         self.take(party, Mail::Input { number: 0, input });
     }
 
-    fn take(&mut self, party: usize, mail: Mail<Atomic>) {
+    fn take(&mut self, party: usize, mail: Mail<S>) {
         let mut desk = Desk {
             me: party,
             n: self.trees.len(),
@@ -263,8 +269,8 @@ impl Group {
 }
 
 /// One payload, and one round: what it takes.
-fn cost_of_a_round(n: u16) -> [u64; 4] {
-    let mut group = Group::new(n, false);
+fn cost_of_a_round<S: Stream>(n: u16) -> [u64; 4] {
+    let mut group = Group::<S>::new(n, false);
     let mut cost = [0; 4];
     // The second round shows what every later one costs.
     for _ in 0..2 {
@@ -278,17 +284,30 @@ fn cost_of_a_round(n: u16) -> [u64; 4] {
     cost
 }
 
+/// What a round takes at most, for one payload: `engine`, its size, frames, and signatures made.
+fn check_round<S: Stream>(n: u16, frames_max: u64, signed: u64) {
+    let [frames, bytes, signatures, verified] = cost_of_a_round::<S>(n);
+    println!(
+        "{}, n = {n}: {frames} frames, {bytes} bytes, {signatures} signatures made and {verified} \
+         looked at, for one payload of 512 bytes",
+        S::KIND
+    );
+    assert!(frames <= frames_max, "n = {n}: {frames} frames");
+    assert_eq!(signatures, signed, "n = {n}");
+}
+
+/// One signature for each batch, and one of each for each proposal.
 #[test]
 fn a_round_takes_so_many_frames_and_signatures_and_no_more() {
-    for (n, frames_max, signed) in [(4, 250, 20), (7, 700, 56)] {
-        let [frames, bytes, signatures, verified] = cost_of_a_round(n);
-        println!(
-            "n = {n}: {frames} frames, {bytes} bytes, {signatures} signatures made and {verified} \
-             looked at, for one payload of 512 bytes"
-        );
-        assert!(frames <= frames_max, "n = {n}: {frames} frames");
-        assert_eq!(signatures, signed, "one for each batch, and one of each for each proposal");
-    }
+    check_round::<Atomic>(4, 250, 20);
+    check_round::<Atomic>(7, 700, 56);
+}
+
+/// The same, and one of each for a head, however many batches lead there.
+#[test]
+fn lanes_add_a_receipt_to_a_round() {
+    check_round::<Certified>(4, 140, 24);
+    check_round::<Certified>(7, 450, 63);
 }
 
 /// CPU time of this thread, in nanoseconds.
@@ -298,29 +317,38 @@ fn cpu() -> u64 {
     spent.expect("Linux tells the CPU time of a thread")
 }
 
+/// What a payload takes of all four members, in batches of so many.
+fn measure<S: Stream>(size: usize, batch: usize) {
+    let mut group = Group::<S>::new(4, true);
+    let payloads = Batch::of(vec![vec![7; size]; batch]);
+    let rounds = if batch > 100 { 40 } else { 100 };
+    let start = cpu();
+    for _ in 0..rounds {
+        for party in 0..4 {
+            group.input(party, Input::Submit { batch: payloads.clone() });
+        }
+        group.run();
+    }
+    let (spent, ordered) = (cpu() - start, group.ordered[0]);
+    println!(
+        "{}, batches of {batch} times {size} bytes: {} ns of CPU for each of {ordered} payloads, over \
+         all four; {} us for each of {} rounds",
+        S::KIND,
+        spent / ordered,
+        spent / 1_000 / group.rounds,
+        group.rounds,
+    );
+    assert_eq!(ordered, (4 * rounds * batch) as u64);
+}
+
 /// `cargo test --release -p maftia-core --features sim --test stream_cost -- --ignored --nocapture`
 #[test]
 #[ignore = "measures time"]
 fn a_payload_takes_so_many_microseconds_at_saturation() {
     for batch in [1, 100, 1_000, 4_000, 8_000] {
-        let mut group = Group::new(4, true);
-        let payloads = Batch::of(vec![[7; 512]; batch]);
-        let rounds = if batch > 100 { 40 } else { 100 };
-        let start = cpu();
-        for _ in 0..rounds {
-            for party in 0..4 {
-                group.input(party, Input::Submit { batch: payloads.clone() });
-            }
-            group.run();
-        }
-        let (spent, ordered) = (cpu() - start, group.ordered[0]);
-        println!(
-            "batches of {batch}: {} ns of CPU for each of {ordered} payloads, over all four; \
-             {} us for each of {} rounds",
-            spent / ordered,
-            spent / 1_000 / group.rounds,
-            group.rounds,
-        );
-        assert_eq!(ordered, (4 * rounds * batch) as u64);
+        measure::<Atomic>(512, batch);
+    }
+    for batch in [1, 100, 1_000, 4_000] {
+        measure::<Certified>(256, batch);
     }
 }

@@ -133,7 +133,7 @@ fn nonsense_is_refused_before_anything_runs() {
         (vec!["--duration", "soon"], 2, "--duration"),
         (vec!["--duration", "1ms"], 2, "500ms"),
         (vec!["--runs", "0"], 2, "0 is not in 1.."),
-        (vec!["--engine", "warp"], 2, "possible values: fast, rounds"),
+        (vec!["--engine", "warp"], 2, "possible values: fast, lanes, rounds"),
         (vec!["--durability", "tape"], 2, "disk, disk-unsynced, memory"),
         (vec!["--fault", "sulk"], 2, "mute"),
         (vec!["--link", "pigeon"], 2, "possible values: tcp, quic"),

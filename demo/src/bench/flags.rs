@@ -187,6 +187,8 @@ pub(crate) struct Party {
 pub(crate) enum Engine {
     /// A leader, and rounds when that fails.
     Fast,
+    /// Lanes whose heads a quorum signs, ordered by rounds: no clock.
+    Lanes,
     /// The rounds of Cachin, Kursawe, Petzold and Shoup.
     Rounds,
 }

@@ -17,6 +17,7 @@ use maftia_core::{
     stream::{
         atomic::{self, Atomic, Input, Output},
         batch::Batch,
+        certified::{self, Certified},
         fast::{self, Fast},
     },
 };
@@ -68,6 +69,11 @@ pub(crate) async fn open(
             Box::new(stream::<Fast>(home, spec, durability, eyes, settled).await?)
         }
         Serves::Service(Engine::Fast) => Box::new(service::<Fast>(home, durability).await?),
+        Serves::Stream(Engine::Lanes) => {
+            let spec = certified::Spec { bytes_kept: ROUNDS_KEPT, ..certified::Spec::default() };
+            Box::new(stream::<Certified>(home, spec, durability, eyes, settled).await?)
+        }
+        Serves::Service(Engine::Lanes) => Box::new(service::<Certified>(home, durability).await?),
         Serves::Stream(Engine::Rounds) => {
             let spec = atomic::Spec { bytes_kept: ROUNDS_KEPT, ..atomic::Spec::default() };
             Box::new(stream::<Atomic>(home, spec, durability, eyes, settled).await?)
