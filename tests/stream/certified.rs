@@ -99,7 +99,7 @@ impl Giant {
             Message::Batch { seq: 40, batch: batch() },
             Message::Sign { seq: u64::MAX },
             Message::Sign { seq: 1 << 62 },
-            Message::Share { seq: 1, share },
+            Message::Share { head: head(1), share },
             Message::Recall { seq: u64::MAX, back: false },
             Message::Recall { seq: 0, back: false },
             Message::Lack { lane, to: head(0) },

@@ -270,7 +270,7 @@ impl Certified {
         let lane = self.chain(from);
         if let Some(head) = lane.at(lane.signed).filter(|head| head.seq > 0) {
             let share = receipt::share(fx.seat(), from, head);
-            fx.send(from, Message::Share { seq: head.seq, share });
+            fx.send(from, Message::Share { head, share });
         }
     }
 }

@@ -33,8 +33,8 @@ pub enum Message {
     },
     /// "I store your lane up to here."
     Share {
-        /// The number of the head.
-        seq: u64,
+        /// The head.
+        head: Head,
         /// Over the head, in the domain of the lane.
         share: Share,
     },
@@ -121,10 +121,8 @@ impl Message {
     /// Which lane it is about, if it says, and the largest number that is reckoned with.
     fn about(&self) -> (Option<PartyId>, u64) {
         match self {
-            Self::Batch { seq, .. }
-            | Self::Sign { seq }
-            | Self::Share { seq, .. }
-            | Self::Recall { seq, .. } => (None, *seq),
+            Self::Batch { seq, .. } | Self::Sign { seq } | Self::Recall { seq, .. } => (None, *seq),
+            Self::Share { head, .. } => (None, head.seq),
             Self::Lack { lane, to }
             | Self::Have { lane, to }
             | Self::Gone { lane, to }

@@ -247,7 +247,7 @@ impl Certified {
                 let lane = &mut self.lanes[from.index()];
                 lane.asked = lane.asked.max(seq);
             }
-            Message::Share { seq, share } => self.on_share(from, seq, share, fx),
+            Message::Share { head, share } => self.on_share(from, head, share, fx),
             Message::Recall { seq, back } => self.on_recall(from, seq, back, fx),
             Message::Lack { lane, to } => self.on_lack(from, lane, to, fx),
             Message::Have { lane, to } => self.on_have(from, lane, to, fx),

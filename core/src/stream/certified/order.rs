@@ -134,8 +134,7 @@ impl Certified {
                 self.below.end(position);
             }
             Output::RoundEnd { .. } => (self.below.first, self.below.cut) = (None, Cut::new()),
-            // Whether they were ordered is unknown, and twice does no harm.
-            Output::Unsure { batch } => self.ask_below(Input::Submit { batch }, fx),
+            Output::Unsure { batch } => self.on_unsure(&batch, fx),
             Output::Behind => self.say_behind(fx),
             // It is granted all credit, and there are few receipts at a time.
             Output::Ordered { .. } | Output::Refused { .. } | Output::Lagged { .. } => {}

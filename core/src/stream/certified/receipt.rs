@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Certified, Message, message::NUMBER_MAX};
@@ -109,21 +110,22 @@ impl Certified {
             {
                 lane.signed = head.seq;
                 let share = share(fx.seat(), owner, head);
-                fx.send(owner, Message::Share { seq: head.seq, share });
+                fx.send(owner, Message::Share { head, share });
             }
         }
     }
 
-    /// Takes a share of the receipt that it waits for. Single shares are not checked unless together
-    /// they fail.
+    /// Takes a share of the receipt that it waits for. One for another head is no fault: if this member
+    /// told others something else before it lost its memory, they go by that. Single shares are not
+    /// checked unless together they fail.
     pub(super) fn on_share(
         &mut self,
         from: PartyId,
-        seq: u64,
+        head: Head,
         share: Share,
         fx: &mut Effects<'_, Self>,
     ) {
-        let Some(open) = self.receipts.open.as_mut().filter(|open| open.head.seq == seq) else {
+        let Some(open) = self.receipts.open.as_mut().filter(|open| open.head == head) else {
             return;
         };
         if open.blamed.contains(&from) {
@@ -136,7 +138,7 @@ impl Certified {
         }
         let shares: Vec<_> =
             open.shares.iter().map(|(party, share)| (*party, share.clone())).collect();
-        let (tag, head) = (tag(fx.seat(), fx.seat().me()), open.head);
+        let tag = tag(fx.seat(), fx.seat().me());
         match keys.combine(&tag, &digest(head), &shares) {
             Ok(certificate) => self.submit_receipt(&Receipt { head, certificate }, fx),
             Err(Blame::TooFew { .. }) => {}
@@ -149,6 +151,19 @@ impl Certified {
         }
     }
 
+    /// Submits those receipts again of which it is unknown whether they were ordered, but for those that
+    /// are of no use any more.
+    pub(super) fn on_unsure(&mut self, batch: &Batch, fx: &mut Effects<'_, Self>) {
+        let ordered = self.chain(fx.seat().me()).ordered().seq;
+        let useful = |bytes: &Bytes| {
+            wire::decode::<Receipt>(bytes).is_ok_and(|receipt| receipt.head.seq > ordered)
+        };
+        let batch = Batch::of(batch.iter().filter(useful));
+        if !batch.is_empty() {
+            self.ask_below(Input::Submit { batch }, fx);
+        }
+    }
+
     fn submit_receipt(&mut self, receipt: &Receipt, fx: &mut Effects<'_, Self>) {
         self.receipts.open = None;
         self.receipts.submitted.push_back(receipt.head.seq);
@@ -157,9 +172,14 @@ impl Certified {
     }
 
     /// Judges what a member submitted to the rounds below: receipts of its own lane, each further than
-    /// the ones before. All correct members see the same in the same order, so they judge alike.
+    /// the ones before. All correct members see the same in the same order, so they judge alike. What
+    /// comes after a wrong one, or after more than a correct member has, is not looked at, so a liar has
+    /// few signatures checked in a round.
     pub(super) fn on_receipts(&mut self, from: PartyId, batch: &Batch, fx: &mut Effects<'_, Self>) {
-        for bytes in batch.iter() {
+        if batch.len() > RECEIPTS_MAX {
+            fx.accuse(from, Fault::Flooded("receipts in a round".into()));
+        }
+        for bytes in batch.iter().take(RECEIPTS_MAX) {
             let receipt = wire::decode::<Receipt>(&bytes).ok();
             let old = |receipt: &Receipt| receipt.head.seq <= self.below.reached(from).seq;
             if receipt.as_ref().is_some_and(old) {
@@ -168,10 +188,10 @@ impl Certified {
             let right = |receipt: &Receipt| {
                 receipt.head.seq <= NUMBER_MAX && receipt.check(fx.seat(), from)
             };
-            match receipt.filter(right) {
-                Some(receipt) => self.below.move_on(from, receipt.head),
-                None => fx.accuse(from, Fault::BadProof { what: "receipt of a lane".into() }),
-            }
+            let Some(receipt) = receipt.filter(right) else {
+                return fx.accuse(from, Fault::BadProof { what: "receipt of a lane".into() });
+            };
+            self.below.move_on(from, receipt.head);
         }
     }
 }

@@ -193,8 +193,9 @@ fn a_wrong_share_convicts_its_sender_and_is_done_without() {
     world.mute = vec![3];
     submit(&mut world, 0, &["x"]);
     let wrong = || Share(Bytes::from_static(b"wrong"));
-    world.forge(3, 0, &Message::Share { seq: 1, share: wrong() });
-    world.forge(3, 0, &Message::Share { seq: 9, share: wrong() });
+    let head = chain(&[Batch::of(["x"])]);
+    world.forge(3, 0, &Message::Share { head: Head { seq: 9, ..head }, share: wrong() });
+    world.forge(3, 0, &Message::Share { head, share: wrong() });
     world.deliver(|piece| matches!(says(piece), Some(Message::Share { .. })));
     world.run();
     assert_eq!(delivered(&world.outputs[1]).len(), 1);
@@ -208,13 +209,22 @@ fn a_receipt_that_nobody_signed_moves_nobody_and_convicts_its_owner() {
     let mut world = world(4, 2);
     let head = Head { seq: 3, chain: Digest::of("lane", b"x") };
     let forged = Receipt { head, certificate: Certificate(Bytes::from_static(b"forged")) };
-    let batch = Batch::of([wire::encode(&forged), Bytes::from_static(b"no receipt at all")]);
+    let forged = || wire::encode(&forged);
+    let accused = |it: &mut Certified, batch| {
+        let mut fx = Effects::new(&world.seats[0]);
+        it.on_below(Output::Deliver { first: Slot::FIRST, from: p(3), batch }, &mut fx);
+        let fault = |effect: &Effect<_>| match effect {
+            Effect::Accuse { fault, .. } => Some(fault.kind()),
+            _ => None,
+        };
+        fx.list().iter().filter_map(fault).collect::<Vec<_>>()
+    };
     let mut it = root(&world, 0).clone();
-    let mut fx = Effects::new(&world.seats[0]);
-    it.on_below(Output::Deliver { first: Slot::FIRST, from: p(3), batch }, &mut fx);
+    assert_eq!(accused(&mut it, Batch::of([forged()])), ["bad-proof"]);
+    assert_eq!(accused(&mut it, Batch::of(["no receipt at all"])), ["bad-proof"]);
+    let many = Batch::of(vec![forged(); 100]);
+    assert_eq!(accused(&mut it, many), ["flood", "bad-proof"], "one of them is looked at");
     assert_eq!(it.below.reached(p(3)), Head::start());
-    let accused = |effect: &&Effect<_>| matches!(effect, Effect::Accuse { .. });
-    assert_eq!(fx.list().iter().filter(accused).count(), 2);
     submit(&mut world, 1, &["x"]);
     world.run();
     assert_eq!(delivered(&world.outputs[0]).len(), 1);
@@ -229,7 +239,7 @@ fn what_no_correct_member_says_is_refused() {
     assert_eq!(judge(3, &Message::Batch { seq: 1, batch: batch() }), Ok(()));
     assert_eq!(judge(3, &Message::Want { lane: p(1), after: 3, to: head(4) }), Ok(()));
     assert!(judge(9, &Message::Sign { seq: 1 }).is_err(), "not a member");
-    let share = Share(vec![0; crate::wire::limits::SHARE_BYTES_MAX + 1].into());
+    let large = Share(vec![0; crate::wire::limits::SHARE_BYTES_MAX + 1].into());
     for wrong in [
         Message::Batch { seq: 1, batch: Batch::default() },
         Message::Batch { seq: 0, batch: batch() },
@@ -238,7 +248,8 @@ fn what_no_correct_member_says_is_refused() {
         Message::Part { lane: p(4), seq: 1, before: head(0).chain, batch: batch() },
         Message::Part { lane: p(1), seq: 0, before: head(0).chain, batch: batch() },
         Message::Sign { seq: u64::MAX },
-        Message::Share { seq: 1, share },
+        Message::Share { head: head(1), share: large },
+        Message::Share { head: head(u64::MAX), share: Share(Bytes::new()) },
         Message::Recall { seq: u64::MAX, back: false },
         Message::Lack { lane: p(4), to: head(1) },
         Message::Have { lane: p(1), to: head(u64::MAX) },
