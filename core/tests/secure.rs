@@ -225,7 +225,8 @@ fn the_fast_engine_does_the_same() {
 /// One seed of each of the sets of real schemes.
 #[test]
 fn the_real_cipher_does_the_same() {
-    for seed in [999, 1999] {
+    let blst = cfg!(feature = "blst").then_some(2999);
+    for seed in [999, 1999].into_iter().chain(blst) {
         let mut group = group(4, seed).corrupt(p(3), WrongShare);
         let submitted = send(&mut group, 4, 1);
         finish(&mut group, &submitted);

@@ -97,6 +97,16 @@ fn saturation_in_one_process_is_checked_at_every_party() {
 }
 
 #[test]
+fn what_is_encrypted_by_the_load_arrives_as_it_was() {
+    let folder = Folder::empty();
+    // A payload or two a ciphertext, each of which costs pairings.
+    let words = ["--secure=pairing", "--rate", "8", "--in-process", "--durability", "memory"];
+    let found = figures(&folder, &words);
+    check(&found);
+    assert_eq!(found["config"]["secure"], "pairing");
+}
+
+#[test]
 fn clients_are_answered_and_each_request_takes_effect_once() {
     let folder = Folder::empty();
     for words in [
@@ -130,6 +140,9 @@ fn nonsense_is_refused_before_anything_runs() {
         (vec!["--rate", "0"], 2, "0 is not in 1.."),
         (vec!["--clients", "0"], 2, "0 is not in 1.."),
         (vec!["--clients", "2", "--rate", "5"], 2, "cannot be used with"),
+        (vec!["--clients", "2", "--secure"], 2, "cannot be used with"),
+        (vec!["--secure=rot13"], 2, "possible values: pairing, pairing-blst"),
+        (vec!["--secure", "--size", "1048000"], 2, "too large with --secure"),
         (vec!["--duration", "soon"], 2, "--duration"),
         (vec!["--duration", "1ms"], 2, "500ms"),
         (vec!["--runs", "0"], 2, "0 is not in 1.."),

@@ -29,22 +29,26 @@ pub struct Dealt(Deal);
 
 impl Dealt {
     /// Deals to a group with this name. Of those seeds that run real cryptography, every other has the
-    /// usual schemes and RSA, and the others everything over pairings.
+    /// usual schemes and RSA, and the others everything over pairings. With the feature `blst`, every
+    /// third has that instead.
     ///
     /// # Panics
     /// When a configuration cannot hold such a group.
     pub fn new(name: &str, thresholds: Thresholds, seed: u64) -> Self {
-        let (certificates, coin, signatures) = if (seed / EVERY).is_multiple_of(2) {
-            ("multisig", "ddh", "rsa")
+        let turn = seed / EVERY;
+        let [certificates, coin, signatures, cipher] = if cfg!(feature = "blst") && turn % 3 == 2 {
+            ["pairing-blst"; 4]
+        } else if turn.is_multiple_of(2) {
+            ["multisig", "ddh", "rsa", "pairing"]
         } else {
-            ("pairing", "pairing", "pairing")
+            ["pairing"; 4]
         };
         let (n, faults) = (thresholds.n(), thresholds.f());
         let members: Vec<_> = (0..n).map(|at| format!("\"sim:{}\"", 9_000 + at)).collect();
         let members = members.join(", ");
         let text = format!(
             "[schemes]\ncertificates = \"{certificates}\"\ncoin = \"{coin}\"\n\
-             signatures = \"{signatures}\"\n[[group]]\nname = \"{name}\"\nservice = \"transactions\"\nfaults = {faults}\nmembers = [{members}]\n"
+             signatures = \"{signatures}\"\ncipher = \"{cipher}\"\n[[group]]\nname = \"{name}\"\nservice = \"transactions\"\nfaults = {faults}\nmembers = [{members}]\n"
         );
         let config = Config::parse(&text).expect("a group that a world can have");
         let mut secret = [0; 32];

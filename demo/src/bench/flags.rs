@@ -21,6 +21,7 @@ Examples:
   maftia bench stream --durability memory                 saturation
   maftia bench stream --rate 1000 --duration 20s          an open loop
   maftia bench stream --clients 256 --size 0              requests and replies, a closed loop
+  maftia bench stream --secure --size 256                 encrypted until ordered
   maftia bench stream --fault mute --report out           one party says nothing any more")]
     Stream(Box<Stream>),
     /// Load a stream for long, while its parties are killed, restarted and cut off in turn.
@@ -72,6 +73,10 @@ pub(crate) struct Stream {
     /// What orders the payloads.
     #[arg(long, env = "MAFTIA_BENCH_ENGINE", value_enum, default_value_t = Engine::Fast)]
     pub(crate) engine: Engine,
+    /// Encrypt payloads to the group, which opens them when their place is fixed: a secure causal stream.
+    #[arg(long, env = "MAFTIA_BENCH_SECURE", value_enum, value_name = "CIPHER", num_args = 0..=1,
+        require_equals = true, default_missing_value = Cipher::BUILT_IN, conflicts_with = "clients")]
+    pub(crate) secure: Option<Cipher>,
     /// Where parties remember before they say anything.
     #[arg(long, env = "MAFTIA_BENCH_DURABILITY", value_enum, default_value_t = Durability::Disk)]
     pub(crate) durability: Durability,
@@ -191,6 +196,21 @@ pub(crate) enum Engine {
     Lanes,
     /// The rounds of Cachin, Kursawe, Petzold and Shoup.
     Rounds,
+}
+
+/// How payloads are encrypted, as the configuration calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cipher {
+    /// Over pairings.
+    Pairing,
+    /// The same with the library `blst`, if it is built in.
+    PairingBlst,
+}
+
+impl Cipher {
+    /// The fastest there is.
+    const BUILT_IN: &str = if cfg!(feature = "blst") { "pairing-blst" } else { "pairing" };
 }
 
 /// Where parties remember.

@@ -21,7 +21,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::{
-    flags::{self, Fault, Link},
+    flags::{self, Cipher, Fault, Link},
     home::{self, Reach},
     host::{self, Role, Serves},
     plan::{self, Plan},
@@ -126,7 +126,7 @@ impl Fleet {
         serves: Serves,
         signal: &mpsc::Receiver<()>,
     ) -> Result<Self, Stop> {
-        let folder = dealt(plan.n, plan.clients(), plan.link)?;
+        let folder = dealt(plan.n, plan.clients(), plan.link, plan.secure)?;
         let reach = if plan.in_process { Reach::Memory(Hub::new()) } else { Reach::Network };
         let mut fleet = Self { members: Vec::new(), folder, reach };
         for party in 0..plan.n {
@@ -257,10 +257,15 @@ impl Body {
 }
 
 /// A folder with the configuration and the keys of a group and its clients.
-pub(crate) fn dealt(n: u16, clients: u16, link: Link) -> Result<TempDir, Stop> {
+pub(crate) fn dealt(
+    n: u16,
+    clients: u16,
+    link: Link,
+    cipher: Option<Cipher>,
+) -> Result<TempDir, Stop> {
     let folder = tempfile::Builder::new().prefix("maftia-bench-").tempdir()?;
     let config = home::config_path(folder.path());
-    fs::write(&config, configuration(n, clients, link)?)?;
+    fs::write(&config, configuration(n, clients, link, cipher)?)?;
     dealer::deal(&config, &home::keys_path(folder.path()))
         .map_err(|error| Stop::new(Exit::Failed, error.to_string(), ""))?;
     Ok(folder)
@@ -281,12 +286,15 @@ pub(crate) fn spawn<R: Serialize>(
 }
 
 /// A group of this size on free ports.
-fn configuration(n: u16, clients: u16, link: Link) -> io::Result<String> {
+fn configuration(n: u16, clients: u16, link: Link, cipher: Option<Cipher>) -> io::Result<String> {
     let ports = free_ports(usize::from(n))?;
     let members: Vec<_> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
     let clients = (0..clients).map(|client| format!("\"{}\"", home::client_name(client)));
+    let cipher = cipher.map_or(String::new(), |cipher| {
+        format!("[schemes]\ncipher = \"{}\"\n\n", flags::word(cipher))
+    });
     Ok(format!(
-        "link = \"{}\"\n\n[clients]\nnames = [{}]\n\n[[group]]\nname = \"{}\"\nservice = \"transactions\"\n\
+        "link = \"{}\"\n\n{cipher}[clients]\nnames = [{}]\n\n[[group]]\nname = \"{}\"\nservice = \"transactions\"\n\
          faults = {}\nmembers = [{}]\n",
         flags::word(link),
         clients.collect::<Vec<_>>().join(", "),

@@ -59,6 +59,8 @@ pub(crate) enum Serves {
     Floor,
     /// A stream.
     Stream(Engine),
+    /// A secure causal stream over one.
+    Sealed(Engine),
     /// A service on a stream, for clients.
     Service(Engine),
 }
@@ -157,6 +159,7 @@ impl Host {
                 order = orders.recv() => match order {
                     Some(Order::Begin { from, until }) => self.begin(from, until),
                     Some(Order::Submit(batch)) => self.served.submit(batch).await,
+                    Some(Order::Forward(ciphertext)) => self.served.forward(ciphertext).await,
                     Some(Order::Finish(sent)) => {
                         let verdict = Box::new(self.verdict(&sent).await);
                         word::tell(writer, &Tale::Verdict(verdict)).await?;

@@ -19,6 +19,7 @@ use maftia_core::{stream::batch::Batch, wire::limits};
 use super::{
     clock,
     fleet::News,
+    sealed::Sealer,
     word::{STAMP, Stamp},
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct Generator {
     pub(crate) news: Arc<News>,
     /// Set when all shall end early.
     pub(crate) stop: Arc<AtomicBool>,
+    /// Whether what goes this way is encrypted, a batch at a time.
+    pub(crate) sealed: bool,
 }
 
 /// When payloads should be sent.
@@ -127,8 +130,13 @@ impl Generator {
     }
 
     fn batch_max(&self) -> u64 {
-        let fitting = (BATCH_BYTES_MAX / self.size) as u64;
-        BATCH_MAX.min(fitting).min(self.window.div_ceil(4)).max(1)
+        // What is encrypted together is paid for once.
+        let (most, fitting) = if self.sealed {
+            (u64::MAX, Sealer::batch_max(self.size))
+        } else {
+            (BATCH_MAX, BATCH_BYTES_MAX / self.size)
+        };
+        most.min(fitting as u64).min(self.window.div_ceil(4)).max(1)
     }
 
     fn free(&self, sent: u64) -> u64 {

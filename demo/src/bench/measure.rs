@@ -22,6 +22,7 @@ use super::{
     load::{Generator, Pace, Sent},
     plan::{Load, Plan},
     progress::Progress,
+    sealed::Sealer,
     word::{self, Order, Sample, Verdict},
 };
 use crate::exit::{Exit, Stop};
@@ -174,13 +175,20 @@ impl Run<'_> {
             }
         };
         let start = |(party, member): (u16, &Member)| {
-            let socket = member.socket.try_clone()?;
+            let (socket, sealer) = (member.socket.try_clone()?, self.sealer(party)?);
             let generator = Generator {
                 number: party.into(),
                 size: self.plan.size,
                 pace: pace(party),
                 window: self.plan.window(),
-                way: Box::new(move |batch| word::say(&mut &socket, &Order::Submit(batch))),
+                sealed: sealer.is_some(),
+                way: Box::new(move |batch| {
+                    let order = match &sealer {
+                        Some(sealer) => Order::Forward(sealer.seal(&batch)?),
+                        None => Order::Submit(batch),
+                    };
+                    word::say(&mut &socket, &order)
+                }),
                 news: Arc::clone(&member.news),
                 stop: Arc::clone(stop),
             };
@@ -189,6 +197,12 @@ impl Run<'_> {
             Ok(thread.spawn(move || generator.run(span))?)
         };
         (0..).zip(&self.fleet.members).map(start).collect()
+    }
+
+    /// Who encrypts for this party, if anybody does.
+    fn sealer(&self, party: u16) -> Result<Option<Sealer>, Stop> {
+        let (folder, reach) = (self.fleet.folder.path(), &self.fleet.reach);
+        self.plan.secure.map(|_| Sealer::new(folder, party, reach)).transpose()
     }
 
     /// Looks on until the load has ended. What this process used at both ends of the span, and what

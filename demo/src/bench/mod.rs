@@ -1,7 +1,7 @@
 //! `maftia bench`: what an atomic stream gives and costs on this machine.
 //!
 //! Read in this order: [`flags`] what can be asked, [`plan`] what is checked, [`measure`] one run,
-//! [`fleet`] its parties from outside, [`host`] and [`served`] one from inside, [`load`] who makes payloads and
+//! [`fleet`] its parties from outside, [`host`], [`served`] and [`sealed`] one from inside, [`load`] who makes payloads and
 //! [`subscriber`] who takes them, [`clients`] who asks and [`echo`] what answers, [`word`] what they
 //! say to each other, [`floor`] what nothing can beat, [`figures`], [`page`] and [`compare`] what
 //! comes out; [`soak`] a long run in which parties come and go.
@@ -24,6 +24,7 @@ mod measure;
 mod page;
 mod plan;
 mod progress;
+mod sealed;
 mod served;
 mod soak;
 mod subscriber;
@@ -86,6 +87,7 @@ fn stream(plan: &Plan) -> Result<Exit, Stop> {
 fn once(plan: &Plan, signal: &mpsc::Receiver<()>, progress: &Progress) -> Result<Figures, Stop> {
     let serves = match plan.load {
         Load::Clients(_) => Serves::Service(plan.engine),
+        Load::Rate(_) | Load::Saturate(_) if plan.secure.is_some() => Serves::Sealed(plan.engine),
         Load::Rate(_) | Load::Saturate(_) => Serves::Stream(plan.engine),
     };
     measure::run(plan, serves, signal, progress)
@@ -106,7 +108,7 @@ fn text(outcome: &Outcome) -> String {
     let latency = median.latency_ms;
     let peaks = median.peak_mib_per_party.iter().map(|mib| format!("{mib:.0}"));
     format!(
-        "{} of {} bytes, n = {}, engine {}, durability {}, fault {}, {}; {} run(s)\n\
+        "{} of {} bytes, n = {}, engine {}{}, durability {}, fault {}, {}; {} run(s)\n\
          throughput   {:.0} payloads/s ({least:.0} to {most:.0}); floor {:.0}\n\
          CPU          {:.2} us a payload, all parties; floor {:.2}; generator {:.2}\n\
          latency      p50 {:.2}  p90 {:.2}  p99 {:.2}  max {:.2} ms\n\
@@ -116,6 +118,7 @@ fn text(outcome: &Outcome) -> String {
         config.size,
         config.n,
         config.engine,
+        config.secure.as_ref().map_or(String::new(), |cipher| format!(", encrypted ({cipher})")),
         config.durability,
         config.fault,
         config.links,

@@ -10,7 +10,8 @@ use maftia_core::wire::limits;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    flags::{self, Durability, Engine, Fault, Link, word},
+    flags::{self, Cipher, Durability, Engine, Fault, Link, word},
+    sealed::Sealer,
     word::STAMP,
 };
 use crate::exit::{Exit, Stop};
@@ -38,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) warm_up: Duration,
     pub(crate) engine: Engine,
+    pub(crate) secure: Option<Cipher>,
     pub(crate) durability: Durability,
     fault: Fault,
     faulty: u16,
@@ -72,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) duration_s: f64,
     pub(crate) warm_up_s: f64,
     pub(crate) engine: String,
+    #[serde(default)]
+    pub(crate) secure: Option<String>,
     pub(crate) durability: String,
     pub(crate) fault: String,
     pub(crate) faulty: Option<u16>,
@@ -89,6 +93,7 @@ impl Plan {
             duration: flags.duration,
             warm_up: flags.warm_up,
             engine: flags.engine,
+            secure: flags.secure,
             durability: flags.durability,
             fault: flags.fault,
             faulty: flags.faulty,
@@ -108,6 +113,10 @@ impl Plan {
         if self.size < STAMP && !clients {
             let help = format!("a payload carries who sent it and when: --size {STAMP} or more");
             return Err(usage(format!("--size {} is too small", self.size), help));
+        }
+        if self.secure.is_some() && Sealer::batch_max(self.size) == 0 {
+            let help = "a ciphertext takes some bytes itself: leave 2 KiB";
+            return Err(usage(format!("--size {} is too large with --secure", self.size), help));
         }
         if self.size > limits::PAYLOAD_MAX {
             let help = format!("a payload has at most {} bytes", limits::PAYLOAD_MAX);
@@ -159,7 +168,7 @@ impl Plan {
         let [longest, warm_up] = FLOOR;
         let (duration, size) = (self.duration.min(longest), self.size.max(STAMP));
         let load = Load::Saturate(usual_window(size).min(self.window()));
-        Self { size, load, duration, warm_up, ..self.clone() }
+        Self { size, load, duration, warm_up, secure: None, ..self.clone() }
     }
 
     /// How the figures name it.
@@ -180,6 +189,7 @@ impl Plan {
             duration_s: self.duration.as_secs_f64(),
             warm_up_s: self.warm_up.as_secs_f64(),
             engine: word(self.engine),
+            secure: self.secure.map(word),
             durability: word(self.durability),
             fault: word(self.fault),
             faulty: self.faulty().map(|(party, _)| party),

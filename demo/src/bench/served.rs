@@ -12,6 +12,7 @@ use maftia_actors::{
     party::State,
 };
 use maftia_core::{
+    crypto::Ciphertext,
     id::Slot,
     replica::{self, Replica, Stream},
     stream::{
@@ -29,6 +30,7 @@ use super::{
     floor::Floor,
     home::Home,
     host::{Eyes, Role, Serves},
+    sealed,
 };
 use crate::exit::{Exit, Stop};
 
@@ -44,6 +46,10 @@ pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub(crate) trait Served {
     /// Takes payloads of the generator.
     fn submit(&self, batch: Batch) -> Later<'_, ()>;
+    /// Takes what the generator encrypted, if it is a secure stream.
+    fn forward(&self, _: Ciphertext) -> Later<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
     /// The faults of the party, if it can have any.
     fn lab(&self) -> Option<&Lab>;
     /// Returns when the party has stopped by itself, and says why.
@@ -78,6 +84,18 @@ pub(crate) async fn open(
             let spec = atomic::Spec { bytes_kept: ROUNDS_KEPT, ..atomic::Spec::default() };
             Box::new(stream::<Atomic>(home, spec, durability, eyes, settled).await?)
         }
+        Serves::Sealed(Engine::Fast) => {
+            let spec = fast::Spec { bytes_kept: ROUNDS_KEPT, ..fast::Spec::default() };
+            sealed::open::<Fast>(home, role.party, spec, durability, eyes, settled).await?
+        }
+        Serves::Sealed(Engine::Lanes) => {
+            let spec = certified::Spec { bytes_kept: ROUNDS_KEPT, ..certified::Spec::default() };
+            sealed::open::<Certified>(home, role.party, spec, durability, eyes, settled).await?
+        }
+        Serves::Sealed(Engine::Rounds) => {
+            let spec = atomic::Spec { bytes_kept: ROUNDS_KEPT, ..atomic::Spec::default() };
+            sealed::open::<Atomic>(home, role.party, spec, durability, eyes, settled).await?
+        }
         Serves::Service(Engine::Rounds) => Box::new(service::<Atomic>(home, durability).await?),
     })
 }
@@ -110,7 +128,7 @@ async fn service<A: Stream>(home: &Home, durability: Durability) -> Result<Repli
     Node::start(plan).await.map(Replicated).map_err(not_started)
 }
 
-fn not_started(error: NodeError) -> Stop {
+pub(crate) fn not_started(error: NodeError) -> Stop {
     Stop::new(Exit::Io, format!("cannot start: {error}"), "")
 }
 
@@ -136,7 +154,7 @@ fn outputs(eyes: Eyes, settled: watch::Sender<u64>) -> Box<dyn Fn(Output) + Send
 }
 
 /// Returns when a party has stopped by itself, and says why.
-async fn stopped(mut states: watch::Receiver<State>) -> String {
+pub(crate) async fn stopped(mut states: watch::Receiver<State>) -> String {
     match states.wait_for(|state| matches!(state, State::Stopped(_))).await.as_deref() {
         Ok(State::Stopped(why)) => why.to_string(),
         _ => "its thread ended".to_owned(),

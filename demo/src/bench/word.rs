@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use maftia_core::{stream::batch::Batch, wire, wire::limits};
+use maftia_core::{crypto::Ciphertext, stream::batch::Batch, wire, wire::limits};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -54,6 +54,8 @@ pub(crate) enum Order {
     },
     /// Payloads to be ordered.
     Submit(Batch),
+    /// Payloads to be ordered, encrypted to the group.
+    Forward(Ciphertext),
     /// No more comes, and so much was sent by each generator: tell the [`Verdict`], and stop.
     Finish(Vec<u64>),
 }

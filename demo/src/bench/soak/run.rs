@@ -86,7 +86,7 @@ pub(super) struct Soak<'a> {
 impl<'a> Soak<'a> {
     /// Deals keys, starts everybody, and waits until all run.
     pub(super) fn start(plan: &'a Plan, signal: &'a mpsc::Receiver<()>) -> Result<Self, Stop> {
-        let folder = fleet::dealt(plan.n, 0, plan.link)?;
+        let folder = fleet::dealt(plan.n, 0, plan.link, None)?;
         let owners = Home::of_party(folder.path(), 0, Reach::Network)?.members();
         let logs = owners.iter().map(|owner| home::log_folder(folder.path(), *owner)).collect();
         let n = usize::from(plan.n);
