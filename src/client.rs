@@ -222,7 +222,7 @@ impl Client {
             let mut count = desk.count.lock().await;
             *count += 1;
             lock(&desk.shared.waiting).insert(*count, Waiting { tell, patient });
-            if desk.node.ask(Input::Request(body)).await.is_err() {
+            if desk.node.ask(Input::request(body)).await.is_err() {
                 return Err(AskError::Stopped(desk.ended().await));
             }
         }

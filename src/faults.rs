@@ -120,9 +120,9 @@ fn corrupt_reply(me: PartyId) -> Liar {
     Box::new(move |to, instance, body| {
         let Owner::Client(_) = to else { return Tamper::Pass };
         match wire::decode(body) {
-            Ok(replica::Message::Reply { number, body }) if instance.path().is_empty() => {
-                let body = lie(me, &body);
-                Tamper::Replace(wire::encode(&replica::Message::Reply { number, body }))
+            Ok(replica::Message::Replies(mut replies)) if instance.path().is_empty() => {
+                replies.iter_mut().for_each(|reply| reply.body = lie(me, &reply.body));
+                Tamper::Replace(wire::encode(&replica::Message::Replies(replies)))
             }
             _ => Tamper::Pass,
         }

@@ -102,7 +102,7 @@ fn ask(world: &mut World, name: &str, group: &str, bodies: &[String]) -> Owner {
     let client = World::client(name);
     world.add::<Session>(world.seat(client, group, group), session::Spec::new(1));
     for body in bodies {
-        let input = session::Input::Request(Bytes::copy_from_slice(body.as_bytes()));
+        let input = session::Input::request(Bytes::copy_from_slice(body.as_bytes()));
         world.input::<Session>(client, input);
     }
     client

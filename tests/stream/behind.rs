@@ -81,13 +81,14 @@ fn places(group: &Group<Fast>, last: PartyId) -> (u64, u64) {
     (PartyId::all(3).map(place).max().unwrap_or(0), place(last))
 }
 
-/// Others go on without a member, and go on when it is back: it comes level, and stays it.
+/// Others go on without a member, and go on when it is back: it comes level, and stays it. Without a
+/// clock, or one that is always late: time stands still in a world in which something is always said.
 #[test]
 fn one_who_comes_back_comes_level_while_the_others_go_on() {
     property(4, |seed| {
         let last = p(3);
         let mut group: Group<Fast> =
-            group(4, seed, spec(seed)).adversary(Script(without::<Fast>(last)));
+            group(4, seed, spec(seed % 2)).adversary(Script(without::<Fast>(last)));
         group.set_steps_max(4_000_000);
         take_all(&mut group);
         let work = |group: &mut Group<Fast>| {

@@ -99,7 +99,7 @@ fn a_leader_that_lies_or_fails_holds_nobody_up() {
 }
 
 /// The first leaders hear nothing of one member, so that they never order what it submits, and do all
-/// else as they should.
+/// else as they should. Without a clock: time stands still in a world in which something is held back.
 #[test]
 fn leaders_that_pass_one_lane_over_are_left() {
     property(16, |seed| {
@@ -107,7 +107,7 @@ fn leaders_that_pass_one_lane_over_are_left() {
         let owner = |party| Group::<Fast>::owner(party);
         let (over, leaders) = (owner(p(n - 1)), PartyId::all(n).take(liars.len()).map(owner));
         let leaders: Vec<_> = leaders.collect();
-        let mut group = led_by(n, seed, || Box::new(Crash::after(u64::MAX)));
+        let mut group = led_by(n, seed / 3 * 3, || Box::new(Crash::after(u64::MAX)));
         group.set_adversary(Script(move |world: &World, rng: &mut Rng| {
             let pool = world.pool();
             let heard = |queue: &usize| match pool.head(*queue).letter.frame() {

@@ -25,7 +25,7 @@ use maftia_core::{
     id::GroupId,
     protocol::Kind,
     protocol::Protocol,
-    replica::{Message, Replica, service::Service},
+    replica::{Message, Replica, Reply, service::Service},
     seat::Owner,
     sim::{
         Outcome as Run, Rng,
@@ -70,7 +70,9 @@ fn misdeed(kind: usize, group: GroupId, rng: &mut Rng) -> Box<dyn Behaviour> {
 fn liar<S: Service>() -> Box<dyn Behaviour> {
     Box::new(Mutate::<Replica<S>>::new(|_, message| {
         match message {
-            Message::Reply { body, .. } => *body = false_reply(body),
+            Message::Replies(replies) => {
+                replies.iter_mut().for_each(|reply| reply.body = false_reply(&reply.body));
+            }
             Message::Statement(statement) => statement.body = false_statement(&statement.body),
             _ => {}
         }
@@ -276,10 +278,12 @@ fn a_bank_that_lies_as_a_whole_is_caught() {
     property(3, |seed| {
         let mut scene = Scene::new(seed, [4, 4, 4]);
         overrun::<Bank>(&mut scene, LEFT, |_, message| {
-            if let Message::Reply { body, .. } = message
-                && let Ok(ResourceReply::Done(Answer { before, .. })) = decode(body)
-            {
-                *body = encode(&ResourceReply::Done(Answer { before, value: "1000000".into() }));
+            let Message::Replies(replies) = message else { return };
+            for Reply { body, .. } in replies {
+                if let Ok(ResourceReply::Done(Answer { before, .. })) = decode(body) {
+                    let value = "1000000".into();
+                    *body = encode(&ResourceReply::Done(Answer { before, value }));
+                }
             }
         });
         let told = check::audit(&mut scene).unwrap();

@@ -7,7 +7,7 @@ use maftia_core::{
     id::{ClientId, GroupId},
     protocol::Protocol,
     replica::{
-        Message, Request,
+        Asked, Message, Request,
         session::{self, Input, Output, Session},
     },
     seat::{Owner, Seat},
@@ -77,12 +77,18 @@ impl Behaviour for TwoTongues {
             let seat = &self.0[group.index()];
             change(&mut frame, |request| {
                 let body = match group {
-                    TM => {
-                        begin(TM, &Seed::new([request.number.count() as u8; 16]), None, None).body()
-                    }
+                    TM => begin(
+                        TM,
+                        &Seed::new([request.commands[0].number.count() as u8; 16]),
+                        None,
+                        None,
+                    )
+                    .body(),
                     _ => Bytes::from_static(b"something else"),
                 };
-                *request = Request::sealed(seat, request.client, request.number, body);
+                let number = request.commands[0].number;
+                let commands = vec![Asked { number, body }];
+                *request = Request::sealed(seat, request.client, commands);
             });
         }
         cx.send(frame);
@@ -182,7 +188,7 @@ impl Rogue {
     fn ask(&mut self, world: &mut World, group: GroupId, body: Bytes) {
         let (site, asked) = &mut self.lines[group.index()];
         *asked += 1;
-        world.input_to::<Session>(*site, Input::Request(body));
+        world.input_to::<Session>(*site, Input::request(body));
     }
 
     fn operate<T: 'static>(&mut self, world: &mut World, call: &Call<T>) {

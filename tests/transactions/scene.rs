@@ -246,7 +246,7 @@ impl Scene {
     fn send<T>(&mut self, place: usize, call: &Call<T>) -> u64 {
         let (site, asked) = &mut self.tellers[place].lines[call.to().index()];
         *asked += 1;
-        self.world.input_to::<Session>(*site, Input::Request(call.body()));
+        self.world.input_to::<Session>(*site, Input::request(call.body()));
         *asked
     }
 

@@ -6,13 +6,19 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    message::{Asked, Request},
     number::Number,
     service::{Command, Item},
 };
 use crate::id::{ClientId, Slot};
 
-/// How many requests of one session may be outstanding. Answers of so many are kept.
+/// How many commands of one strand may be outstanding. Answers of so many are kept.
 pub(super) const WINDOW: u32 = 16;
+
+/// The most bytes of answers that are kept for one client. Beyond it the older ones of the strand go,
+/// and then the new one is not kept: links do not lose, so it is asked for again only by a client whose
+/// replicas lost their memory.
+pub(super) const REPLIES_BYTES_MAX: usize = 4 << 20;
 
 /// The most sessions of clients that the configuration does not name. The longest idle one goes.
 pub(super) const OPEN_MAX: usize = 1_024;
@@ -20,7 +26,7 @@ pub(super) const OPEN_MAX: usize = 1_024;
 /// How many clients that went are remembered, so that their old requests do not come alive again.
 pub(super) const FORGOTTEN_MAX: usize = 4_096;
 
-/// The most bytes of requests of one client that wait for an earlier one. What does not fit has no
+/// The most bytes of commands of one client that wait for an earlier one. What does not fit has no
 /// effect now; the client says it again.
 pub(super) const WAITING_BYTES_MAX: usize = 2 << 20;
 
@@ -45,11 +51,41 @@ pub(super) enum Standing {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Account {
     session: u32,
+    strands: BTreeMap<u16, Strand>,
+    /// Bytes of commands that wait.
+    waiting: usize,
+    /// Bytes of answers that are kept.
+    replies: usize,
+    active: Slot,
+}
+
+/// One strand of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Strand {
     /// All counts up to here took effect.
     done: u32,
     waiting: BTreeMap<u32, Bytes>,
     replies: BTreeMap<u32, Bytes>,
-    active: Slot,
+}
+
+impl Strand {
+    fn standing(&self, count: u32) -> Standing {
+        if count > self.done {
+            let waits = self.waiting.contains_key(&count);
+            return if waits { Standing::Waiting } else { ahead_of(self.done, count) };
+        }
+        match self.replies.get(&count) {
+            Some(reply) => Standing::Done(Some(reply.clone())),
+            None if count + WINDOW > self.done => Standing::Done(None),
+            None => Standing::Superseded,
+        }
+    }
+
+    /// Forgets the answers up to this count. Their bytes.
+    fn forget(&mut self, count: u32) -> usize {
+        let kept = self.replies.split_off(&(count + 1));
+        std::mem::replace(&mut self.replies, kept).values().map(Bytes::len).sum()
+    }
 }
 
 /// All sessions.
@@ -85,20 +121,30 @@ impl Clients {
         if session < account.session {
             return Standing::Superseded;
         }
-        if count > account.done {
-            let waits = account.waiting.contains_key(&count);
-            return if waits { Standing::Waiting } else { ahead_of(account.done, count) };
-        }
-        match account.replies.get(&count) {
-            Some(reply) => Standing::Done(Some(reply.clone())),
-            None if count + WINDOW > account.done => Standing::Done(None),
-            None => Standing::Superseded,
+        match account.strands.get(&number.strand()) {
+            Some(strand) => strand.standing(count),
+            None => ahead_of(0, count),
         }
     }
 
-    /// A vouched request: what takes effect by it, in the client's order. False when there is no
+    /// Whether any command of a request may take effect.
+    pub(super) fn is_open(&self, request: &Request) -> bool {
+        let open = |asked: &Asked| self.standing(request.client, asked.number) == Standing::Open;
+        request.commands.iter().any(open)
+    }
+
+    /// A vouched request: what takes effect by it. False when there is no room for one of its commands.
+    pub(super) fn enter(&mut self, slot: Slot, request: &Request, out: &mut Vec<Item>) -> bool {
+        let mut room = true;
+        for Asked { number, body } in &request.commands {
+            room &= self.take(slot, request.client, *number, body.clone(), out);
+        }
+        room
+    }
+
+    /// A vouched command: what takes effect by it, in the client's order. False when there is no
     /// room for it to wait for its predecessor.
-    pub(super) fn take(
+    fn take(
         &mut self,
         slot: Slot,
         client: ClientId,
@@ -115,31 +161,40 @@ impl Clients {
             *account = Account { session: number.session(), ..Account::default() };
         }
         account.active = slot;
-        let waiting: usize = account.waiting.values().map(Bytes::len).sum();
-        if number.count() > account.done + 1 && waiting + body.len() > WAITING_BYTES_MAX {
+        let strand = account.strands.entry(number.strand()).or_default();
+        let early = number.count() > strand.done + 1;
+        if early && account.waiting + body.len() > WAITING_BYTES_MAX {
             return false;
         }
-        account.waiting.insert(number.count(), body);
-        while let Some(body) = account.waiting.remove(&(account.done + 1)) {
-            account.done += 1;
-            let number = Number::new(account.session, account.done).get();
+        account.waiting += body.len();
+        strand.waiting.insert(number.count(), body);
+        while let Some(body) = strand.waiting.remove(&(strand.done + 1)) {
+            account.waiting -= body.len();
+            strand.done += 1;
+            let number = Number::new(account.session, strand.done).on(number.strand());
             out.push(Item { slot, command: Command::Request { client, number, body } });
         }
-        let oldest = account.done.saturating_sub(WINDOW) + 1;
-        account.replies = account.replies.split_off(&oldest);
+        account.replies -= strand.forget(strand.done.saturating_sub(WINDOW));
         true
     }
 
     /// Keeps the answer to a request. Whether its client still asks, and this is the first answer.
     pub(super) fn answer(&mut self, client: ClientId, number: Number, body: &Bytes) -> bool {
         let Some(account) = self.table.get_mut(&client) else { return false };
+        let Some(strand) = account.strands.get_mut(&number.strand()) else { return false };
         let count = number.count();
-        let asked = number.session() == account.session && (1..=account.done).contains(&count);
-        if !asked || account.replies.contains_key(&count) {
+        let asked = number.session() == account.session && (1..=strand.done).contains(&count);
+        if !asked || strand.replies.contains_key(&count) {
             return false;
         }
-        if count + WINDOW > account.done {
-            account.replies.insert(count, body.clone());
+        if count + WINDOW > strand.done {
+            if account.replies + body.len() > REPLIES_BYTES_MAX {
+                account.replies -= strand.forget(count.saturating_sub(1));
+            }
+            if account.replies + body.len() <= REPLIES_BYTES_MAX {
+                account.replies += body.len();
+                strand.replies.insert(count, body.clone());
+            }
         }
         true
     }

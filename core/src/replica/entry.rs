@@ -1,9 +1,12 @@
 //! What comes from outside: requests, statements, acknowledgements, and bodies that were lacking.
 
+use std::collections::BTreeMap;
+
 use super::{
     clients::Standing,
     machine::{Replica, Stream, Timer},
-    message::{Ballot, Body, FETCH_MAX, Message, Refusal, Request, Statement},
+    message::{Asked, Ballot, Body, FETCH_MAX, Message, Refusal, Reply, Request, Statement},
+    reply::say_replies,
     service::Service,
     state::Turn,
 };
@@ -37,23 +40,38 @@ pub(super) const WITHDRAWN_MAX: usize = 16;
 impl<S: Service, A: Stream> Replica<S, A> {
     /// A client says a request to this replica.
     pub(super) fn on_request(&mut self, request: Request, fx: &mut Effects<'_, Self>) {
-        let (client, number) = (request.client, request.number);
+        let client = request.client;
         self.keep_if_due(|| Body::Request(request.clone()));
         if !request.is_genuine(fx.seat()) {
             let what = "the authenticator of a request".into();
             return fx.accuse(Peer::Client(client), Fault::BadProof { what });
         }
-        let why = match self.state.clients.standing(client, number) {
-            Standing::Done(Some(body)) => {
-                return fx.send_to(To::Client(client), Message::Reply { number, body });
-            }
-            Standing::Done(None) | Standing::Waiting => return,
-            Standing::Open if self.try_vouch(request, fx) => return,
-            Standing::Open | Standing::Ahead => Refusal::Busy,
-            Standing::Superseded => Refusal::Superseded,
-            Standing::Stranger => Refusal::Stranger,
-        };
-        fx.send_to(To::Client(client), Message::Refused { number, why });
+        let (mut replies, mut refused, mut open) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for Asked { number, .. } in &request.commands {
+            let number = *number;
+            let why = match self.state.clients.standing(client, number) {
+                Standing::Done(Some(body)) => {
+                    replies.push(Reply { number, body });
+                    continue;
+                }
+                Standing::Done(None) | Standing::Waiting => continue,
+                Standing::Open => {
+                    open.push(number);
+                    continue;
+                }
+                Standing::Ahead => Refusal::Busy,
+                Standing::Superseded => Refusal::Superseded,
+                Standing::Stranger => Refusal::Stranger,
+            };
+            refused.entry(why).or_insert_with(Vec::new).push(number);
+        }
+        say_replies(client, replies, fx);
+        if !open.is_empty() && !self.try_vouch(request, fx) {
+            refused.entry(Refusal::Busy).or_default().append(&mut open);
+        }
+        for (why, numbers) in refused {
+            fx.send_to(To::Client(client), Message::Refused { numbers, why });
+        }
     }
 
     /// Stores a genuine request and vouches for it, unless there is no room.
@@ -62,7 +80,8 @@ impl<S: Service, A: Stream> Replica<S, A> {
         if self.state.vouches.stands(me, &id) || self.state.vouches.took_effect(&id) {
             return true;
         }
-        let urgent = self.state.service.is_urgent(&request.body);
+        let service = &self.state.service;
+        let urgent = request.commands.iter().any(|asked| service.is_urgent(&asked.body));
         let body = Body::Request(request);
         if !self.store.is_open(&id) {
             let jammed =
@@ -76,7 +95,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             }
             self.store.keep(id, body);
         }
-        self.feed.request(id);
+        self.vouch_in_turn(id, fx);
         true
     }
 
@@ -174,7 +193,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             return;
         }
         let open = |group: &GroupId| self.lacking(*group, fx).next().is_some();
-        let told: std::collections::BTreeMap<GroupId, u64> = self
+        let told: BTreeMap<GroupId, u64> = self
             .state
             .groups
             .ids()
@@ -220,10 +239,13 @@ impl<S: Service, A: Stream> Replica<S, A> {
 
     /// A member's ballot is counted: fetches the requests in it that this member lacks.
     pub(super) fn on_ballot(&mut self, from: PartyId, ballot: &Ballot, fx: &mut Effects<'_, Self>) {
-        let vouches = &self.state.vouches;
         if from == fx.seat().me() {
             return self.on_own_ballot(from, ballot);
         }
+        if !ballot.requests.is_empty() {
+            self.rota.voted(from);
+        }
+        let vouches = &self.state.vouches;
         let lacking: Vec<Digest> = ballot
             .requests
             .iter()
@@ -281,8 +303,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             return self.store.keep(id, body);
         }
         let Body::Request(request) = body else { return };
-        let open = self.state.clients.standing(request.client, request.number) == Standing::Open;
-        if open && request.is_genuine(fx.seat()) {
+        if self.state.clients.is_open(&request) && request.is_genuine(fx.seat()) {
             // Without room it stays with those who have some.
             let _stored = self.try_vouch(request, fx);
         }

@@ -31,6 +31,8 @@ pub(super) struct Feed {
     withdrawn: VecDeque<Digest>,
     acks: BTreeMap<GroupId, u64>,
     tick: Option<u64>,
+    /// Requests for which others are to vouch first, and whether they have had a while for it.
+    spare: BTreeMap<Digest, bool>,
     /// All ids that wait, are in flight, or are ordered and not counted here.
     busy: BTreeSet<Digest>,
     in_flight: VecDeque<Ballot>,
@@ -44,7 +46,7 @@ pub(super) struct Feed {
 impl Feed {
     /// Whether a new request is to be refused.
     pub(super) fn is_full(&self) -> bool {
-        self.requests.len() >= QUEUE_MAX
+        self.requests.len() + self.spare.len() >= QUEUE_MAX
     }
 
     /// Whether the id waits or is in a ballot that may yet be counted: its body must be kept.
@@ -56,6 +58,36 @@ impl Feed {
         if self.busy.insert(id) {
             self.requests.push_back(id);
         }
+    }
+
+    /// A request for which others are to vouch first.
+    pub(super) fn spare(&mut self, id: Digest) {
+        if self.busy.insert(id) {
+            self.spare.insert(id, false);
+        }
+    }
+
+    /// Whether others are to vouch first for any request.
+    pub(super) fn has_spare(&self) -> bool {
+        !self.spare.is_empty()
+    }
+
+    /// This request took effect: nobody else needs to vouch for it.
+    pub(super) fn took_effect(&mut self, id: &Digest) {
+        if self.spare.remove(id).is_some() {
+            self.busy.remove(id);
+        }
+    }
+
+    /// A while passed. The requests for which others had all of it wait for a vouch of this member now.
+    pub(super) fn hurry(&mut self) -> Vec<Digest> {
+        let had: Vec<_> = self.spare.iter().filter(|(_, had)| **had).map(|(id, _)| *id).collect();
+        for id in &had {
+            self.spare.remove(id);
+            self.requests.push_back(*id);
+        }
+        self.spare.values_mut().for_each(|had| *had = true);
+        had
     }
 
     pub(super) fn statement(&mut self, id: Digest) {

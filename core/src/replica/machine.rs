@@ -14,6 +14,7 @@ use super::{
     hearing::Hearing,
     log::{Entry, Log},
     message::Message,
+    rota::Rota,
     service::Service,
     state::{State, Turn},
     store::Store,
@@ -97,6 +98,8 @@ pub enum Timer {
     Tick,
     /// A state did not come: ask another member.
     Transfer,
+    /// Those whose it was to vouch first had a moment for it.
+    Rota,
 }
 
 /// What a replica asks of the two protocols below it.
@@ -134,6 +137,7 @@ pub struct Replica<S: Service, A = Atomic> {
     pub(super) store: Store,
     pub(super) hearing: Hearing,
     pub(super) feed: Feed,
+    pub(super) rota: Rota,
     pub(super) checkpoints: Checkpoints,
     pub(super) transfer: Option<Transfer>,
     pub(super) interval: u64,
@@ -168,6 +172,7 @@ impl<S: Service, A: Stream> Protocol for Replica<S, A> {
             store: Store::default(),
             hearing: Hearing::default(),
             feed: Feed::default(),
+            rota: Rota::default(),
             checkpoints: Checkpoints::default(),
             transfer: None,
             interval: spec.interval,
@@ -292,6 +297,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             Timer::Resend => self.resend(fx),
             Timer::Tick => self.feed.tick(self.ticking.unwrap_or_default()),
             Timer::Transfer => self.transfer_again(fx),
+            Timer::Rota => self.on_moment(fx),
         }
     }
 

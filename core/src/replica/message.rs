@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{checkpoint::Checkpoint, number::Number, pages::PAGES_MAX};
+use super::{
+    checkpoint::Checkpoint,
+    number::{Number, STRANDS_MAX},
+    pages::PAGES_MAX,
+};
 use crate::{
     crypto::{Digest, Mac, PublicKey},
     effects::Lane,
@@ -20,20 +24,32 @@ pub(super) const IDS_MAX: usize = 1_024;
 /// The most bodies that one message asks for: their answers are as many frames.
 pub(super) const FETCH_MAX: usize = 64;
 
+/// The most commands of one request: each leaves an item and a reply at one slot, which then takes
+/// about a millisecond.
+pub(super) const COMMANDS_MAX: usize = 1_024;
+
 /// A piece of a state in transfer, in bytes: a fifth of a frame, so that control frames of the same
 /// link are not kept waiting.
 pub(super) const CHUNK: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
-/// A client's request. Every replica finds its own authenticator in it, so that nobody on the way
-/// can alter it and no replica can invent one that a correct replica vouches for.
+/// One thing that a client wants done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Which of its commands this is.
+    pub number: Number,
+    /// What is asked.
+    pub body: Bytes,
+}
+
+/// A client's request: commands that travel, are vouched for and ordered together. Every replica finds
+/// its own authenticator in it, so that nobody on the way can alter it and no replica can invent one
+/// that a correct replica vouches for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Who asks.
     pub client: ClientId,
-    /// Which of its requests this is.
-    pub number: Number,
-    /// What is asked.
-    pub body: Bytes,
+    /// What is asked, in this order.
+    pub commands: Vec<Asked>,
     /// One authenticator a replica, in their order, over the id.
     pub macs: Vec<Mac>,
     /// The public key of a client without a dealt one, which is named by its digest. With it the
@@ -46,20 +62,20 @@ impl Request {
     ///
     /// A member whose key is unknown gets one that does not verify: it fetches the request's effect
     /// from the others.
-    pub fn sealed(seat: &Seat, client: ClientId, number: Number, body: Bytes) -> Self {
-        let id = request_id(client, number, &body);
+    pub fn sealed(seat: &Seat, client: ClientId, commands: Vec<Asked>) -> Self {
+        let id = request_id(client, &commands);
         let tag = seat.tag("request");
         let mac = |party| {
             let owner = Owner::Party(seat.group.id, party);
             seat.keys.identity.authenticate(owner, &tag, &id).unwrap_or(Mac([0; 16]))
         };
         let macs = seat.parties().map(mac).collect();
-        Self { client, number, body, macs, key: seat.keys.identity.shown_key() }
+        Self { client, commands, macs, key: seat.keys.identity.shown_key() }
     }
 
-    /// The name of client, number and body.
+    /// The name of the client and its commands.
     pub fn id(&self) -> Digest {
-        request_id(self.client, self.number, &self.body)
+        request_id(self.client, &self.commands)
     }
 
     /// Whether the authenticator for the owner of `seat`, a replica, is right. The answer follows from
@@ -73,10 +89,25 @@ impl Request {
         }
     }
 
+    /// The bytes of all commands.
+    pub(super) fn size(&self) -> usize {
+        self.commands.iter().map(|asked| asked.body.len()).sum()
+    }
+
     /// Judges the shape.
     pub(super) fn admit(&self, seat: &Seat) -> Result<(), Fault> {
         let improper = |what: &str| Err(Fault::Improper(what.into()));
-        if self.body.len() > limits::PAYLOAD_MAX {
+        let sessions = |pair: &[Asked]| pair[0].number.session() == pair[1].number.session();
+        if self.commands.is_empty() || self.commands.len() > COMMANDS_MAX {
+            return improper("a request of no command or too many");
+        }
+        if !self.commands.windows(2).all(sessions) {
+            return improper("a request of several sessions");
+        }
+        if self.commands.iter().any(|asked| asked.number.strand() >= STRANDS_MAX) {
+            return improper("a request on a strand that there is not");
+        }
+        if self.size() > limits::PAYLOAD_MAX {
             return improper("a request larger than a payload may be");
         }
         if self.macs.len() != usize::from(seat.thresholds().n()) {
@@ -89,9 +120,24 @@ impl Request {
     }
 }
 
-fn request_id(client: ClientId, number: Number, body: &[u8]) -> Digest {
-    let number = number.get().to_le_bytes();
-    Digest::of_parts("request", &[client.as_bytes(), &number, body])
+fn request_id(client: ClientId, commands: &[Asked]) -> Digest {
+    let size = commands.iter().map(|asked| asked.body.len() + 14).sum();
+    let mut bytes = Vec::with_capacity(size);
+    for Asked { number, body } in commands {
+        bytes.extend_from_slice(&number.to_bytes());
+        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(body);
+    }
+    Digest::of_parts("request", &[client.as_bytes(), &bytes])
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// To which command.
+    pub number: Number,
+    /// The answer.
+    pub body: Bytes,
 }
 
 /// What another group's service said.
@@ -134,7 +180,9 @@ impl Body {
     /// What it weighs, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Request(request) => request.body.len() + 16 * request.macs.len() + 192,
+            Self::Request(request) => {
+                request.size() + 48 * request.commands.len() + 16 * request.macs.len() + 192
+            }
             Self::Statement(_, statement) => statement.body.len() + 128,
         }
     }
@@ -192,17 +240,12 @@ pub enum Refusal {
 pub enum Message {
     /// Client to replica: do this.
     Request(Request),
-    /// Replica to client: this is the answer.
-    Reply {
-        /// To which request.
-        number: Number,
-        /// The answer.
-        body: Bytes,
-    },
-    /// Replica to client: not this one.
+    /// Replica to client: these are the answers.
+    Replies(Vec<Reply>),
+    /// Replica to client: not these.
     Refused {
-        /// Which request.
-        number: Number,
+        /// Which commands.
+        numbers: Vec<Number>,
         /// Why.
         why: Refusal,
     },
@@ -277,7 +320,7 @@ impl Message {
             | Self::ChunkRequest { .. }
             | Self::Chunk { .. } => true,
             Self::Request(_)
-            | Self::Reply { .. }
+            | Self::Replies(_)
             | Self::Refused { .. }
             | Self::Statement(_)
             | Self::Ack { .. } => false,
@@ -290,6 +333,10 @@ impl Message {
             Self::Request(request) | Self::Body(Body::Request(request)) => request.admit(seat),
             Self::Statement(statement) | Self::Body(Body::Statement(_, statement)) => {
                 within(statement.body.len(), limits::PAYLOAD_MAX, "bytes of a statement")
+            }
+            Self::Replies(replies) => within(replies.len(), COMMANDS_MAX, "answers at once"),
+            Self::Refused { numbers, .. } => {
+                within(numbers.len(), COMMANDS_MAX, "refusals at once")
             }
             Self::Fetch { ids } => within(ids.len(), FETCH_MAX, "ids to fetch"),
             Self::List { pieces, .. } => within(pieces.len(), PAGES_MAX, "pieces of a state"),
@@ -305,7 +352,7 @@ impl Message {
     pub(super) fn lane(&self) -> Lane {
         match self {
             Self::Request(_)
-            | Self::Reply { .. }
+            | Self::Replies(_)
             | Self::Statement(_)
             | Self::Body(_)
             | Self::List { .. }

@@ -97,6 +97,8 @@ mod machine;
 mod message;
 mod number;
 mod pages;
+mod reply;
+mod rota;
 pub mod service;
 pub mod session;
 mod state;
@@ -110,6 +112,6 @@ mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use machine::{Ask, Heard, INTERVAL, Output, Replica, Spec, Stream, Timer};
-pub use message::{Ballot, Body, Message, Refusal, Request, Statement};
-pub use number::Number;
+pub use message::{Asked, Ballot, Body, Message, Refusal, Reply, Request, Statement};
+pub use number::{Number, STRANDS_MAX};
 pub use session::Session;

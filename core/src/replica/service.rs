@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::number::Number;
 use crate::{
     id::{ClientId, GroupId, Slot},
     protocol::{Data, Kind, Protocol},
@@ -22,12 +23,12 @@ pub struct Item {
 /// What can take effect. `f + 1` members have vouched for it, so it is genuine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// A client's request; each takes effect once, in the order of the client's numbers.
+    /// A client's request; each takes effect once, those of a strand in the order of their counts.
     Request {
         /// Who asks; authenticated.
         client: ClientId,
         /// The client's number of the request.
-        number: u64,
+        number: Number,
         /// What is asked.
         body: Bytes,
     },
@@ -50,7 +51,7 @@ pub enum Action {
         /// Who asked.
         client: ClientId,
         /// The client's number of the request.
-        number: u64,
+        number: Number,
         /// The answer.
         body: Bytes,
     },

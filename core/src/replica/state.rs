@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    clients::{Clients, Standing},
+    clients::Clients,
     groups::Groups,
-    message::{Ballot, Body, Request},
+    message::{Ballot, Body},
     service::{Command, Item, Service},
     vouch::Vouches,
 };
@@ -117,9 +117,7 @@ impl<S: Service> State<S> {
     /// Whether what this says may take effect.
     pub(super) fn is_open(&self, body: Option<&Body>) -> bool {
         match body {
-            Some(Body::Request(Request { client, number, .. })) => {
-                self.clients.standing(*client, *number) == Standing::Open
-            }
+            Some(Body::Request(request)) => self.clients.is_open(request),
             Some(Body::Statement(group, said)) => self.groups.is_open(*group, said.number),
             None => false,
         }
@@ -158,9 +156,8 @@ impl<S: Service> State<S> {
                 Due::Tick { slot } => items.push(Item { slot, command: Command::Tick }),
                 Due::Body { slot, id, .. } => match body(&id) {
                     Some(Body::Request(request)) => {
-                        let (client, number) = (request.client, request.number);
-                        let body = request.body.clone();
-                        if !self.clients.take(slot, client, number, body, &mut items) {
+                        let room = self.clients.enter(slot, request, &mut items);
+                        if !room {
                             self.vouches.reopen(&id);
                             reopened.insert(id);
                         }

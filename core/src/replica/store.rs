@@ -151,13 +151,13 @@ mod tests {
     use super::*;
     use crate::{
         id::ClientId,
-        replica::{Number, Request},
+        replica::{Asked, Number, Request},
     };
 
     fn body(who: u64, count: u32, size: usize) -> Body {
         let client = ClientId::of_key(&Digest::of("client", &who.to_le_bytes()));
-        let (number, body) = (Number::new(1, count), vec![0; size].into());
-        Body::Request(Request { client, number, body, macs: Vec::new(), key: None })
+        let asked = Asked { number: Number::new(1, count), body: vec![0; size].into() };
+        Body::Request(Request { client, commands: vec![asked], macs: Vec::new(), key: None })
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use super::{
     log::Entry,
     machine::{Ask, Replica, Stream, Timer},
-    message::{Ballot, FETCH_MAX, Message},
-    number::Number,
+    message::{Ballot, FETCH_MAX, Message, Reply},
+    reply::say_replies,
     service::{Action, Item, Service},
     state::{Due, Turn},
 };
 use crate::{
     crypto::Digest,
     effects::{Effects, To},
-    id::{GroupId, PartyId, Slot},
+    id::{ClientId, GroupId, PartyId, Slot},
     protocol::Protocol,
     stream::atomic::Input as Order,
     stream::batch::Batch,
@@ -133,6 +133,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         let store = &self.store;
         let (items, reopened) = self.state.enter(due, |id| store.get(id));
         for (id, slot) in ids {
+            self.feed.took_effect(&id);
             // What this member is still going to vouch for it must keep until that is counted.
             if !reopened.contains(&id) && !self.feed.has(&id) {
                 self.store.finish(id, slot);
@@ -176,7 +177,9 @@ impl<S: Service, A: Stream> Replica<S, A> {
     ) {
         let mut actions = Vec::new();
         self.state.service.apply(items, answer, &mut actions);
-        actions.into_iter().for_each(|action| self.perform(action, fx));
+        let mut replies = BTreeMap::new();
+        actions.into_iter().for_each(|action| self.perform(action, &mut replies, fx));
+        replies.into_iter().for_each(|(client, replies)| say_replies(client, replies, fx));
         self.arm_tick(fx);
         self.arm_resend(fx);
         if self.state.groups.ids().any(|group| self.owes_ack(group)) {
@@ -188,12 +191,16 @@ impl<S: Service, A: Stream> Replica<S, A> {
         self.state.groups.heard(group) > self.acks_sent.get(&group).copied().unwrap_or(0)
     }
 
-    fn perform(&mut self, action: Action, fx: &mut Effects<'_, Self>) {
+    fn perform(
+        &mut self,
+        action: Action,
+        replies: &mut BTreeMap<ClientId, Vec<Reply>>,
+        fx: &mut Effects<'_, Self>,
+    ) {
         match action {
             Action::Reply { client, number, body } => {
-                let number = Number::of(number);
                 if self.state.clients.answer(client, number, &body) {
-                    fx.send_to(To::Client(client), Message::Reply { number, body });
+                    replies.entry(client).or_default().push(Reply { number, body });
                 }
             }
             Action::Tell { to, body } => {

@@ -1,8 +1,9 @@
-//! A closed loop: clients with sessions of their own, each of which waits for its answer before it
-//! asks again. All live on one thread, which is what a process that multiplexes clients has.
+//! A closed loop: client sessions, each of which waits for its answer before it asks again. All live in
+//! one process and on one thread, and share its links: each is a strand of the process's session.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
     ops::Range,
     path::PathBuf,
     rc::Rc,
@@ -21,7 +22,7 @@ use maftia_actors::{
     pool::Pool,
 };
 use maftia_core::replica::{
-    Session,
+    STRANDS_MAX, Session,
     session::{Input, Output, Spec},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -46,7 +47,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How often it is looked whether all have come.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long it may take until all clients are connected: each has to prove its name to each replica,
+/// How long it may take until all are connected: each process has to prove its name to each replica,
 /// which takes one host's proofs at a pace.
 const CONNECTED: Duration = Duration::from_mins(1);
 
@@ -54,7 +55,7 @@ const CONNECTED: Duration = Duration::from_mins(1);
 pub(crate) struct Crowd {
     /// The folder of the bench.
     pub(crate) folder: PathBuf,
-    /// How many clients.
+    /// How many client sessions.
     pub(crate) clients: u16,
     /// Bytes of a request.
     pub(crate) size: usize,
@@ -118,14 +119,33 @@ struct Book {
     waiting: Cell<usize>,
 }
 
-/// One client.
-struct Client {
-    number: u16,
+/// What is under way for a client.
+#[derive(Default)]
+struct Asked {
+    /// Which client.
+    client: u16,
+    /// When it asked.
+    at: u64,
+    /// What it asked.
+    body: Bytes,
+}
+
+/// A process with its session, and the clients that are strands of it.
+struct Desk {
+    first: u16,
+    clients: u16,
     size: usize,
     book: OnceCell<Rc<Book>>,
     session: OnceCell<Address<Session>>,
-    /// The request that is under way: its number, its moment, its body.
-    asked: RefCell<(u64, u64, Bytes)>,
+    /// How often it was asked.
+    count: Cell<u64>,
+    /// What is under way, by the number of the input.
+    asked: RefCell<BTreeMap<u64, Asked>>,
+}
+
+/// How many processes it takes to have so many clients.
+pub(crate) const fn desks(clients: u16) -> u16 {
+    clients.div_ceil(STRANDS_MAX)
 }
 
 impl Crowd {
@@ -137,26 +157,25 @@ impl Crowd {
     async fn live(self) -> Result<Answers, Stop> {
         allow_sockets();
         let pool = Pool::new(1);
-        let (mut sessions, mut clients) = (Vec::new(), Vec::new());
-        for number in 0..self.clients {
-            let (book, session, asked) = Default::default();
-            let client = Rc::new(Client { number, size: self.size, book, session, asked });
+        let (mut sessions, mut all) = (Vec::new(), Vec::new());
+        for number in 0..desks(self.clients) {
+            let desk = Rc::new(Desk::new(number * STRANDS_MAX, self.clients, self.size));
             let home = Home::of_client(&self.folder, number, self.reach.clone())?;
-            sessions.push(open(&home, pool.clone(), Rc::clone(&client)).await?);
-            clients.push(client);
+            sessions.push(open(&home, pool.clone(), Rc::clone(&desk)).await?);
+            all.push(desk);
         }
         connected(&sessions).await?;
         // The bench may have given up; then there is no schedule either.
         let _ = self.ready.send(());
         let Ok(schedule) = self.go.await else { return Ok(Answers::default()) };
         let book = Rc::new(Book::new(schedule.span.clone(), schedule.slice));
-        for (client, started) in clients.iter().zip(&sessions) {
+        for (desk, started) in all.iter().zip(&sessions) {
             // Both are set once, here.
-            let _ = client.book.set(Rc::clone(&book));
-            let _ = client.session.set(started.root.clone());
+            let _ = desk.book.set(Rc::clone(&book));
+            let _ = desk.session.set(started.root.clone());
         }
         sleep(clock::until(schedule.start)).await;
-        clients.iter().for_each(|client| client.ask());
+        all.iter().for_each(|desk| desk.ask_all());
         sleep(clock::until(schedule.span.end)).await;
         let quiet = async {
             while book.waiting.get() > 0 {
@@ -225,24 +244,40 @@ impl Book {
     }
 }
 
-impl Client {
+impl Desk {
+    /// The desk of the clients from `first` on, of so many in all.
+    fn new(first: u16, all: u16, size: usize) -> Self {
+        let clients = (all - first).min(STRANDS_MAX);
+        let (book, session, count, asked) = Default::default();
+        Self { first, clients, size, book, session, count, asked }
+    }
+
     /// What it writes into. There is no answer before there is a request.
     fn book(&self) -> &Book {
         self.book.get().expect("it is set before anybody asks")
     }
 
-    fn ask(&self) {
-        let (now, mut asked) = (clock::now(), self.asked.borrow_mut());
+    fn ask_all(&self) {
+        (0..self.clients).for_each(|strand| self.ask(self.first + strand));
+    }
+
+    fn ask(&self, client: u16) {
+        let (at, number) = (clock::now(), self.count.get());
         let mut body = vec![0x5a; self.size];
         if self.size >= STAMP {
-            let stamp = Stamp { generator: self.number.into(), number: asked.0, intended: now };
+            let stamp = Stamp { generator: client.into(), number, intended: at };
             body[..STAMP].copy_from_slice(&stamp.to_bytes());
         }
-        *asked = (asked.0 + 1, now, body.into());
+        let body = Bytes::from(body);
+        self.count.set(number + 1);
         let session = self.session.get().expect("it is set before anybody asks");
         self.book().answers.borrow_mut().asked += 1;
-        match session.try_ask(Input::Request(asked.2.clone())) {
-            Ok(()) => self.book().waiting.set(self.book().waiting.get() + 1),
+        let strand = client - self.first;
+        match session.try_ask(Input::Request { strand, body: body.clone() }) {
+            Ok(()) => {
+                self.book().waiting.set(self.book().waiting.get() + 1);
+                self.asked.borrow_mut().insert(number + 1, Asked { client, at, body });
+            }
             Err(_) => self.book().answers.borrow_mut().unanswered += 1,
         }
     }
@@ -250,7 +285,8 @@ impl Client {
     fn hear(&self, output: Output) {
         match output {
             Output::Answered { number, body, .. } => self.on_answer(number, &body),
-            Output::Refused { .. } => {
+            Output::Refused { number, .. } => {
+                self.asked.borrow_mut().remove(&number);
                 self.book().waiting.set(self.book().waiting.get() - 1);
                 self.book().answers.borrow_mut().unanswered += 1;
             }
@@ -261,26 +297,23 @@ impl Client {
 
     fn on_answer(&self, number: u64, body: &Bytes) {
         let now = clock::now();
-        {
-            let asked = self.asked.borrow();
-            if number != asked.0 {
-                self.book().answers.borrow_mut().again += 1;
-                return;
-            }
-            if *body != asked.2 {
-                self.book().answers.borrow_mut().wrong += 1;
-            }
-            self.book().note(asked.1, now);
+        let Some(asked) = self.asked.borrow_mut().remove(&number) else {
+            self.book().answers.borrow_mut().again += 1;
+            return;
+        };
+        if *body != asked.body {
+            self.book().answers.borrow_mut().wrong += 1;
         }
+        self.book().note(asked.at, now);
         self.book().waiting.set(self.book().waiting.get() - 1);
         if now < self.book().span.end {
-            self.ask();
+            self.ask(asked.client);
         }
     }
 }
 
 /// Opens a session.
-async fn open(home: &Home, pool: Pool, client: Rc<Client>) -> Result<Started<Session>, Stop> {
+async fn open(home: &Home, pool: Pool, desk: Rc<Desk>) -> Result<Started<Session>, Stop> {
     let failed = |error: String| Stop::new(Exit::Failed, error, "");
     let passport = home.passport();
     let bound = home.network().bind(&passport).await;
@@ -295,7 +328,7 @@ async fn open(home: &Home, pool: Pool, client: Rc<Client>) -> Result<Started<Ses
         links: links.clone(),
         pool,
         placement: Placement::inline(),
-        outputs: Box::new(move |output| client.hear(output)),
+        outputs: Box::new(move |output| desk.hear(output)),
         control: Box::new(|_, _, _| {}),
     };
     let started = Party::start(setup).map_err(|error| failed(error.to_string()))?;
@@ -303,7 +336,7 @@ async fn open(home: &Home, pool: Pool, client: Rc<Client>) -> Result<Started<Ses
     Ok(started)
 }
 
-/// A client has a socket to each replica; many systems allow few by default and more on demand.
+/// A process has a socket to each replica; many systems allow few by default and more on demand.
 pub(crate) fn allow_sockets() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // If it is refused, opening a socket fails later, and says so.

@@ -35,7 +35,7 @@ pub(crate) struct Counts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Echo {
     counts: Counts,
-    last: BTreeMap<ClientId, u32>,
+    last: BTreeMap<(ClientId, u16), u32>,
 }
 
 impl Echo {
@@ -44,9 +44,9 @@ impl Echo {
         self.counts
     }
 
-    fn count(&mut self, client: ClientId, number: u64) {
-        let last = self.last.entry(client).or_default();
-        let count = Number::of(number).count();
+    fn count(&mut self, client: ClientId, number: Number) {
+        let last = self.last.entry((client, number.strand())).or_default();
+        let count = number.count();
         self.counts.applied += 1;
         if count <= *last {
             self.counts.again += 1;
@@ -57,7 +57,8 @@ impl Echo {
         let mut order = DefaultHasher::new();
         order.write_u64(self.counts.order);
         order.write(client.as_bytes());
-        order.write_u64(number);
+        order.write_u16(number.strand());
+        order.write_u32(number.count());
         self.counts.order = order.finish();
     }
 }
@@ -105,12 +106,12 @@ mod tests {
         let client = |name: &[u8]| ClientId::of_key(&Digest::of("test", name));
         let mut echo = Echo::default();
         for (name, count) in [("a", 1), ("a", 2), ("b", 1), ("a", 5), ("a", 5), ("b", 1)] {
-            echo.count(client(name.as_bytes()), Number::new(1, count).get());
+            echo.count(client(name.as_bytes()), Number::new(1, count));
         }
         let Counts { applied, gaps, again, order } = echo.counts();
         assert_eq!((applied, gaps, again), (6, 2, 2));
         let mut other = Echo::default();
-        other.count(client(b"b"), Number::new(1, 1).get());
+        other.count(client(b"b"), Number::new(1, 1));
         assert_ne!(order, other.counts().order);
     }
 }

@@ -289,9 +289,16 @@ pub(crate) fn spawn<R: Serialize>(
 fn configuration(n: u16, clients: u16, link: Link, cipher: Option<Cipher>) -> io::Result<String> {
     let ports = free_ports(usize::from(n))?;
     let members: Vec<_> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
-    let clients = (0..clients).map(|client| format!("\"{}\"", home::client_name(client)));
+    let clients = (0..super::clients::desks(clients))
+        .map(|client| format!("\"{}\"", home::client_name(client)));
     let cipher = cipher.map_or(String::new(), |cipher| {
-        format!("[schemes]\ncipher = \"{}\"\n\n", flags::word(cipher))
+        format!(
+            "[schemes]
+cipher = \"{}\"
+
+",
+            flags::word(cipher)
+        )
     });
     Ok(format!(
         "link = \"{}\"\n\n{cipher}[clients]\nnames = [{}]\n\n[[group]]\nname = \"{}\"\nservice = \"transactions\"\n\

@@ -8,7 +8,10 @@ use maftia_core::{
     config::Config,
     crypto::Digest,
     id::Slot,
-    replica::service::{Action, Command as Ordered, Item as Ordering, Service},
+    replica::{
+        Number,
+        service::{Action, Command as Ordered, Item as Ordering, Service},
+    },
 };
 use maftia_tss::{
     lock::LockTable,
@@ -25,8 +28,8 @@ struct Plain {
     config: Config,
     manager: RefCell<TransactionManager>,
     resources: RefCell<BTreeMap<GroupId, (ResourceManager<Accounts>, LockTable)>>,
-    replies: RefCell<BTreeMap<(ClientId, u64), Bytes>>,
-    numbers: Cell<u64>,
+    replies: RefCell<BTreeMap<(ClientId, Number), Bytes>>,
+    numbers: Cell<u32>,
     /// A replica that answers this instead.
     liar: RefCell<Option<(Replica, Bytes)>>,
 }
@@ -100,8 +103,9 @@ impl Carrier for Plain {
     }
 
     async fn carry(&self, client: &str, to: GroupId, body: Bytes) -> Result<Answer, Failure> {
-        let (client, number) = (self.open(client).await?, self.numbers.get());
-        self.numbers.set(number + 1);
+        let (client, count) = (self.open(client).await?, self.numbers.get());
+        self.numbers.set(count + 1);
+        let number = Number::new(1, count);
         self.order(to, Ordered::Request { client, number, body });
         let body = loop {
             if let Some(body) = self.replies.borrow_mut().remove(&(client, number)) {

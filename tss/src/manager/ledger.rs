@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maftia_core::id::{ClientId, GroupId};
+use maftia_core::{
+    id::{ClientId, GroupId},
+    replica::Number,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -39,7 +42,7 @@ pub(super) struct Tx {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Parked {
     pub(super) client: ClientId,
-    pub(super) number: u64,
+    pub(super) number: Number,
     /// A vote: it is answered also when others join and it no longer counts.
     pub(super) vote: bool,
 }

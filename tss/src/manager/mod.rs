@@ -16,7 +16,10 @@ use ledger::{Ledger, Parked, Tx};
 use maftia_core::{
     id::{ClientId, GroupId},
     protocol::{Kind, Never},
-    replica::service::{Action, Command, Item, NoHelper, Service},
+    replica::{
+        Number,
+        service::{Action, Command, Item, NoHelper, Service},
+    },
     seat::Seat,
     time::Span,
     wire::{decode, encode},
@@ -120,7 +123,7 @@ impl Service for TransactionManager {
 #[derive(Clone, Copy, Debug)]
 struct Asker {
     client: ClientId,
-    number: u64,
+    number: Number,
 }
 
 impl Asker {

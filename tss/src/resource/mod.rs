@@ -24,7 +24,10 @@ use bytes::Bytes;
 use maftia_core::{
     id::{ClientId, GroupId},
     protocol::Kind,
-    replica::service::{Action, Command as Ordered, Item, Service},
+    replica::{
+        Number,
+        service::{Action, Command as Ordered, Item, Service},
+    },
     seat::Seat,
     time::Span,
     wire::{decode, encode},
@@ -213,7 +216,7 @@ impl<R: Resource> ResourceManager<R> {
         self.roll.entries.is_empty() && self.waiting.is_empty() && self.doomed.is_empty()
     }
 
-    fn plan_request(&mut self, client: ClientId, number: u64, body: &Bytes) {
+    fn plan_request(&mut self, client: ClientId, number: Number, body: &Bytes) {
         let planned = if body.len() > limits::REQUEST_MAX {
             let message = format!("{} bytes are more than a request may have", body.len());
             Err(Refusal::new(Code::TooLong, message))
@@ -238,7 +241,7 @@ impl<R: Resource> ResourceManager<R> {
         }
     }
 
-    fn survey(&mut self, client: ClientId, number: u64, counters: bool) {
+    fn survey(&mut self, client: ClientId, number: Number, counters: bool) {
         let prepared = self.roll.entries.values().filter(|entry| entry.prepared).count();
         let status = counters.then(|| ResourceStatus {
             ordered: self.counters.ordered,
@@ -378,10 +381,14 @@ impl<R: Resource> ResourceManager<R> {
     }
 }
 
-fn reply<R: Resource>(client: ClientId, number: u64, reply: &ResourceReply<R::Answer>) -> Action {
+fn reply<R: Resource>(
+    client: ClientId,
+    number: Number,
+    reply: &ResourceReply<R::Answer>,
+) -> Action {
     Action::Reply { client, number, body: encode(reply) }
 }
 
-fn refuse<R: Resource>(client: ClientId, number: u64, refusal: Refusal) -> Action {
+fn refuse<R: Resource>(client: ClientId, number: Number, refusal: Refusal) -> Action {
     reply::<R>(client, number, &ResourceReply::Refused(refusal))
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maftia_core::id::ClientId;
+use maftia_core::{id::ClientId, replica::Number};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pending<O> {
     pub(super) client: ClientId,
-    pub(super) number: u64,
+    pub(super) number: Number,
     pub(super) tx: Option<TxId>,
     pub(super) key: Key,
     pub(super) mode: Mode,

@@ -3,7 +3,7 @@
 
 use maftia_core::{
     id::{ClientId, GroupId},
-    replica::service::Action,
+    replica::{Number, service::Action},
     wire::encode,
 };
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub(super) enum Step<O> {
     /// Undoes a transaction.
     Abort(TxId, AbortReason),
     /// Shows the locks; or the counters, of which the roll has given its part.
-    Survey { client: ClientId, number: u64, status: Option<ResourceStatus> },
+    Survey { client: ClientId, number: Number, status: Option<ResourceStatus> },
 }
 
 /// The steps of one batch, and the commands for the lock manager.

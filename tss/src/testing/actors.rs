@@ -1,7 +1,10 @@
 //! Clients that work in common transactions, in random order, and sometimes change their minds or
 //! vanish.
 
-use maftia_core::id::{ClientId, GroupId};
+use maftia_core::{
+    id::{ClientId, GroupId},
+    replica::Number,
+};
 
 use super::world::{TM, World, client};
 use crate::{
@@ -44,13 +47,13 @@ struct Member {
 /// What a member waits for.
 enum State {
     Away,
-    Beginning(u64, Call<Begun>),
-    Joining(u64, Call<View>),
+    Beginning(Number, Call<Begun>),
+    Joining(Number, Call<View>),
     Idle,
-    Operating(u64, Call<Answer>),
-    Looking(u64, Call<Progress>),
-    Voting(u64, Call<Progress>),
-    Aborting(u64, Call<Ended>),
+    Operating(Number, Call<Answer>),
+    Looking(Number, Call<Progress>),
+    Voting(Number, Call<Progress>),
+    Aborting(Number, Call<Ended>),
     Gone,
 }
 

@@ -9,7 +9,10 @@ use maftia_core::{
     crypto::Digest,
     id::{ClientId, GroupId, Slot},
     protocol::Data,
-    replica::service::{Action, Command, Item, Service},
+    replica::{
+        Number,
+        service::{Action, Command, Item, Service},
+    },
     time::Span,
     wire::{decode, encode},
 };
@@ -127,9 +130,9 @@ pub(crate) struct World<R: Resource> {
     pub(crate) tm: Twin<TransactionManager>,
     pub(crate) rms: BTreeMap<GroupId, Twin<(ResourceManager<R>, LockTable)>>,
     queues: BTreeMap<(GroupId, Source), VecDeque<Command>>,
-    numbers: BTreeMap<ClientId, u64>,
-    open: BTreeMap<(ClientId, u64), GroupId>,
-    replies: BTreeMap<(ClientId, u64), Bytes>,
+    numbers: BTreeMap<ClientId, u32>,
+    open: BTreeMap<(ClientId, Number), GroupId>,
+    replies: BTreeMap<(ClientId, Number), Bytes>,
     slots: BTreeMap<GroupId, u64>,
     /// A group that nothing reaches for now.
     mute: Option<GroupId>,
@@ -164,21 +167,21 @@ impl<R: Resource> World<R> {
     }
 
     /// Sends a request; its number fetches the answer.
-    pub(crate) fn send<T>(&mut self, client: ClientId, call: &Call<T>) -> u64 {
+    pub(crate) fn send<T>(&mut self, client: ClientId, call: &Call<T>) -> Number {
         self.send_raw(client, call.to(), call.body())
     }
 
-    pub(crate) fn send_raw(&mut self, client: ClientId, to: GroupId, body: Bytes) -> u64 {
-        let number = self.numbers.entry(client).or_default();
-        *number += 1;
-        let number = *number;
+    pub(crate) fn send_raw(&mut self, client: ClientId, to: GroupId, body: Bytes) -> Number {
+        let count = self.numbers.entry(client).or_default();
+        *count += 1;
+        let number = Number::new(1, *count);
         self.open.insert((client, number), to);
         let queue = self.queues.entry((to, Source::Client(client))).or_default();
         queue.push_back(Command::Request { client, number, body });
         number
     }
 
-    pub(crate) fn heard(&mut self, client: ClientId, number: u64) -> Option<Bytes> {
+    pub(crate) fn heard(&mut self, client: ClientId, number: Number) -> Option<Bytes> {
         self.replies.remove(&(client, number))
     }
 

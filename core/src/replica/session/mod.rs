@@ -1,4 +1,6 @@
 //! A client's session with a replicated service: asks every replica, believes `f + 1` equal answers.
+//! It has strands, each an order of its own; what is asked on them while the group is busy travels in
+//! one request.
 //!
 //! # Reference
 //! Schneider, *Implementing fault-tolerant services using the state machine approach*, 1990, section
@@ -18,7 +20,7 @@
 //!
 //! # Properties
 //! An answer that is given is the one of the service. Each request takes effect at most once, however
-//! often it is said; requests take effect in the order in which the user made them. If a correct
+//! often it is said; those of a strand take effect in the order in which the user made them. If a correct
 //! replica hears the requests and the replies of `f + 1` correct replicas come through, each request
 //! is answered. When all replies differ none is given: the user hears [`Output::NoQuorum`].
 //!
@@ -26,6 +28,8 @@
 //! All replicas send whole replies. A replica cannot relay the reply of another, so the client must
 //! be reachable from `f + 1` correct ones, though it needs to reach only one.
 
+mod ask;
+mod hear;
 mod open;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,33 +37,27 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use self::open::Open;
+use self::{
+    ask::{Bundles, Strand},
+    open::Open,
+};
 use super::{
-    clients::WINDOW,
-    message::{Message, Refusal, Request},
-    number::Number,
+    message::Message,
+    number::{Number, STRANDS_MAX},
 };
 use crate::{
     children::Children,
-    crypto::Digest,
-    effects::{Effects, Lane, To},
+    effects::{Effects, Lane},
     fault::Fault,
     id::{PartyId, Peer},
     protocol::{Event, Kind, Never, Protocol},
-    seat::{Owner, Seat},
-    tally::Vote,
+    seat::Seat,
     time::Span,
     wire::limits,
 };
 
 /// The most requests that wait for a place in the window. More are refused.
-pub(super) const QUEUE_MAX: usize = 1_024;
-
-/// The most answered requests for which late replies are still counted.
-pub(super) const SETTLING_MAX: usize = 64;
-
-/// By what the pause between two tries grows at most.
-const BACKOFF_MAX: u64 = 16;
+pub(super) const QUEUE_MAX: usize = 4_096;
 
 /// What makes two sessions differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,11 +65,12 @@ pub struct Spec {
     /// Its number: higher than that of every earlier session of the same client, such as the seconds
     /// since 1970 at its beginning. The replicas let the earlier ones go.
     pub session: u32,
-    /// How long to wait for an answer before a request is said again; doubles up to 16 times.
+    /// After how long without an answer a request is said again, or up to twice as long; the pause
+    /// doubles up to 16 times.
     pub retry: Span,
-    /// How long the user waits before it is told what is missing.
+    /// How long the user waits before it is told what is missing, or a quarter longer.
     pub patience: Span,
-    /// How long after an answer the replies of the slower replicas are counted.
+    /// How long after an answer the replies of the slower replicas are counted, or a quarter longer.
     pub settle: Span,
 }
 
@@ -91,7 +90,19 @@ impl Spec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// Do this. The inputs of a session are counted from 1; the outputs name them by that number.
-    Request(Bytes),
+    Request {
+        /// The strand: below [`STRANDS_MAX`]. What is asked on one takes effect in order.
+        strand: u16,
+        /// What is asked.
+        body: Bytes,
+    },
+}
+
+impl Input {
+    /// A request on the first strand.
+    pub const fn request(body: Bytes) -> Self {
+        Self::Request { strand: 0, body }
+    }
 }
 
 /// What the user is told. Requests are named by their number, counted from 1.
@@ -151,7 +162,8 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
-    /// Too many requests of this session wait. It was not said to anybody.
+    /// Too many requests of this session wait, or it is too large, or there is no such strand. It was
+    /// not said to anybody.
     Full,
     /// `f + 1` replicas know a later session of this client. This one is over.
     Superseded,
@@ -159,15 +171,17 @@ pub enum Why {
     Stranger,
 }
 
-/// Why a session wakes up. The number is the count of a request.
+/// Why a session wakes up. While there is reason to, each alarm is set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
     /// Say again what is not answered.
     Retry,
-    /// Tell the user how things stand.
-    Patience(u32),
-    /// Count no more replies.
-    Settle(u32),
+    /// A quarter of the user's patience passed.
+    Patience,
+    /// A quarter of the time for slower replicas passed.
+    Settle,
+    /// What waits for company waited long enough.
+    Hurry,
 }
 
 /// A session of a client. See the [module](self).
@@ -176,12 +190,24 @@ pub struct Session {
     spec: Spec,
     /// How many inputs there were.
     asked: u64,
-    /// How many requests were said.
-    said: u32,
-    queue: VecDeque<(u64, Bytes)>,
-    open: BTreeMap<u32, Open>,
-    tries: u32,
+    strands: BTreeMap<u16, Strand>,
+    bundles: Bundles,
+    /// What is answered, and may yet get more replies, in the order of the answers.
+    settling: VecDeque<Number>,
+    /// Bytes of what replicas said to them.
+    settling_bytes: usize,
+    answered: BTreeMap<Number, Open>,
+    /// Which alarms are set.
+    alarms: Alarms,
     over: Option<Why>,
+}
+
+/// Which alarms are set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Alarms {
+    retry: bool,
+    patience: bool,
+    settle: bool,
 }
 
 impl Protocol for Session {
@@ -195,28 +221,48 @@ impl Protocol for Session {
     type Heard = Never;
 
     fn new(_: &Seat, spec: Spec) -> Self {
-        let (queue, open) = (VecDeque::new(), BTreeMap::new());
-        Self { spec, asked: 0, said: 0, queue, open, tries: 0, over: None }
+        Self {
+            spec,
+            asked: 0,
+            strands: BTreeMap::new(),
+            bundles: Bundles::default(),
+            settling: VecDeque::new(),
+            settling_bytes: 0,
+            answered: BTreeMap::new(),
+            alarms: Alarms::default(),
+            over: None,
+        }
     }
 
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
         match event {
-            Event::Input(Input::Request(body)) => self.on_input(body, fx),
+            Event::Input(Input::Request { strand, body }) => self.on_input(strand, body, fx),
             Event::Message { from, message } => {
                 let Some(from) = member(fx.seat(), from) else { return };
                 match message {
-                    Message::Reply { number, body } => self.on_reply(from, number, body, fx),
-                    Message::Refused { number, why } => self.on_refused(from, number, why, fx),
+                    Message::Replies(replies) => {
+                        for reply in replies {
+                            self.on_reply(from, reply, fx);
+                        }
+                    }
+                    Message::Refused { numbers, why } => {
+                        for number in numbers {
+                            self.on_refused(from, number, why, fx);
+                        }
+                    }
                     // `admit` lets nothing else in.
                     _ => {}
                 }
             }
-            Event::Timer(Timer::Retry) => self.retry(fx),
-            Event::Timer(Timer::Patience(count)) => self.on_patience(count, fx),
-            Event::Timer(Timer::Settle(count)) => self.settle(count, fx),
+            Event::Timer(Timer::Retry) => self.on_retry(fx),
+            Event::Timer(Timer::Patience) => self.on_patience(fx),
+            Event::Timer(Timer::Settle) => self.on_settle(fx),
+            Event::Timer(Timer::Hurry) => self.bundles.hurry(),
             Event::Heard(never) => match never {},
             Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
         }
+        self.try_say(fx);
+        self.set_alarms(fx);
     }
 
     fn route<C: Children<Self>>(ask: Never, _: &mut C) {
@@ -224,9 +270,9 @@ impl Protocol for Session {
     }
 
     fn admit(seat: &Seat, from: Peer, message: &Message) -> Result<(), Fault> {
-        let reply = matches!(message, Message::Reply { .. } | Message::Refused { .. });
+        let reply = matches!(message, Message::Replies(_) | Message::Refused { .. });
         if reply && member(seat, from).is_some() {
-            Ok(())
+            message.admit(seat)
         } else {
             Err(Fault::Improper("not for a session".into()))
         }
@@ -252,194 +298,43 @@ fn replica(fx: &Effects<'_, Session>, party: PartyId) -> Peer {
 }
 
 impl Session {
-    fn on_input(&mut self, body: Bytes, fx: &mut Effects<'_, Self>) {
+    fn on_input(&mut self, strand: u16, body: Bytes, fx: &mut Effects<'_, Self>) {
         self.asked += 1;
         let number = self.asked;
-        let full = self.queue.len() >= QUEUE_MAX || body.len() > limits::PAYLOAD_MAX;
+        let full = self.bundles.waiting() >= QUEUE_MAX
+            || body.len() > limits::PAYLOAD_MAX
+            || strand >= STRANDS_MAX;
         match self.over.or(full.then_some(Why::Full)) {
             Some(why) => fx.output(Output::Refused { number, why }),
-            None => self.queue.push_back((number, body)),
-        }
-        self.try_say(fx);
-    }
-
-    /// Says what waits, as far as the window reaches.
-    fn try_say(&mut self, fx: &mut Effects<'_, Self>) {
-        let oldest = self.open.iter().find(|(_, open)| open.answer.is_none());
-        let oldest = oldest.map_or(self.said + 1, |(count, _)| *count);
-        while self.said + 1 < oldest + WINDOW
-            && let Some((number, body)) = self.queue.pop_front()
-        {
-            self.say(number, body, fx);
-        }
-    }
-
-    fn say(&mut self, number: u64, body: Bytes, fx: &mut Effects<'_, Self>) {
-        let Owner::Client(client) = fx.seat().owner else {
-            panic!("{} is a client's session", fx.seat().id)
-        };
-        self.said += 1;
-        let count = self.said;
-        let request =
-            Request::sealed(fx.seat(), client, Number::new(self.spec.session, count), body);
-        fx.send_to(To::Everyone, Message::Request(request.clone()));
-        if self.open.values().all(|open| open.answer.is_some()) {
-            self.tries = 0;
-            fx.arm(Timer::Retry, self.spec.retry);
-        }
-        fx.arm(Timer::Patience(count), self.spec.patience);
-        self.open.insert(count, Open::new(number, request));
-    }
-
-    fn on_reply(&mut self, from: PartyId, number: Number, body: Bytes, fx: &mut Effects<'_, Self>) {
-        let here = number.session() == self.spec.session;
-        let Some(open) = self.open.get_mut(&number.count()).filter(|_| here) else { return };
-        let (digest, count) = (Digest::of("reply", &body), number.count());
-        match open.replies.vote(from, digest) {
-            Vote::Fresh { .. } => drop(open.bodies.insert(digest, body)),
-            Vote::Repeated => return,
-            Vote::Conflicting { first } => {
-                let fault = Fault::Equivocated { first, second: digest };
-                return fx.accuse(replica(fx, from), fault);
-            }
-        }
-        match open.answer {
-            None => self.try_answer(count, digest, fx),
-            Some(agreed) if agreed != digest => {
-                fx.accuse(replica(fx, from), Fault::Outvoted { answered: digest, agreed });
-            }
-            Some(_) => {}
-        }
-        self.try_settle(count, fx);
-    }
-
-    fn try_answer(&mut self, count: u32, digest: Digest, fx: &mut Effects<'_, Self>) {
-        let thresholds = fx.seat().thresholds();
-        let (needed, of) = (thresholds.one_correct(), usize::from(thresholds.n()));
-        let Some(open) = self.open.get_mut(&count) else { return };
-        if open.replies.count(&digest) < needed {
-            let possible = open.equal() + (of - open.replies.len());
-            if possible < needed && !std::mem::replace(&mut open.hopeless, true) {
-                fx.output(open.no_quorum(needed, of));
-            }
-            return;
-        }
-        open.answer = Some(digest);
-        self.tries = 0;
-        for (liar, answered) in open.outvoted(&digest) {
-            fx.accuse(replica(fx, liar), Fault::Outvoted { answered, agreed: digest });
-        }
-        fx.output(Output::Answered {
-            number: open.number,
-            body: open.bodies.get(&digest).cloned().unwrap_or_default(),
-            agree: open.replies.voters(&digest).collect(),
-            of,
-            outvoted: open.otherwise(&digest),
-        });
-        fx.disarm(Timer::Patience(count));
-        fx.arm(Timer::Settle(count), self.spec.settle);
-        self.bound_settling(fx);
-        if self.open.values().all(|open| open.answer.is_some()) {
-            fx.disarm(Timer::Retry);
-        }
-        self.try_say(fx);
-    }
-
-    fn bound_settling(&mut self, fx: &mut Effects<'_, Self>) {
-        let settling = || self.open.iter().filter(|(_, open)| open.answer.is_some());
-        if settling().count() > SETTLING_MAX
-            && let Some((oldest, _)) = settling().next()
-        {
-            let oldest = *oldest;
-            self.settle(oldest, fx);
-        }
-    }
-
-    fn try_settle(&mut self, count: u32, fx: &mut Effects<'_, Self>) {
-        let all = usize::from(fx.seat().thresholds().n());
-        let done = |open: &Open| open.answer.is_some() && open.replies.len() == all;
-        if self.open.get(&count).is_some_and(done) {
-            fx.disarm(Timer::Settle(count));
-            self.settle(count, fx);
-        }
-    }
-
-    /// Tells the user who answered what, and forgets the request.
-    fn settle(&mut self, count: u32, fx: &mut Effects<'_, Self>) {
-        let Some(open) = self.open.remove(&count) else { return };
-        let Some(agreed) = open.answer else { return };
-        let silent: Vec<PartyId> =
-            fx.seat().parties().filter(|party| open.replies.of(*party).is_none()).collect();
-        for party in &silent {
-            fx.accuse(replica(fx, *party), Fault::Silent);
-        }
-        fx.output(Output::Tallied {
-            number: open.number,
-            agree: open.replies.voters(&agreed).collect(),
-            outvoted: open.otherwise(&agreed),
-            silent,
-        });
-    }
-
-    fn on_refused(
-        &mut self,
-        from: PartyId,
-        number: Number,
-        why: Refusal,
-        fx: &mut Effects<'_, Self>,
-    ) {
-        let here = number.session() == self.spec.session;
-        let needed = fx.seat().thresholds().one_correct();
-        let Some(open) = self.open.get_mut(&number.count()).filter(|_| here) else { return };
-        open.refusals.insert(from, why);
-        let equal = open.refusals.values().filter(|said| **said == why).count();
-        let over = match why {
-            Refusal::Busy => return,
-            Refusal::Superseded => Why::Superseded,
-            Refusal::Stranger => Why::Stranger,
-        };
-        if equal >= needed && open.answer.is_none() {
-            self.end(over, fx);
+            None => self.enqueue(strand, number, body),
         }
     }
 
     /// The session is over: nothing more of it can take effect.
     fn end(&mut self, why: Why, fx: &mut Effects<'_, Self>) {
         self.over = Some(why);
-        let said = std::mem::take(&mut self.open);
-        for (count, open) in said {
-            fx.disarm(Timer::Patience(count));
-            if open.answer.is_some() {
-                self.open.insert(count, open);
-            } else {
-                fx.output(Output::Refused { number: open.number, why });
-            }
-        }
-        for (number, _) in std::mem::take(&mut self.queue) {
+        self.bundles.clear();
+        let strands = std::mem::take(&mut self.strands);
+        let mut given_up: Vec<u64> = strands.into_values().flat_map(Strand::into_numbers).collect();
+        given_up.sort_unstable();
+        for number in given_up {
             fx.output(Output::Refused { number, why });
         }
-        fx.disarm(Timer::Retry);
     }
 
-    fn retry(&mut self, fx: &mut Effects<'_, Self>) {
-        let mut waiting = self.open.values().filter(|open| open.answer.is_none()).peekable();
-        if waiting.peek().is_none() {
-            return;
+    /// Sets the alarms that there is reason for. None is ever taken back: a busy session would set and
+    /// take back thousands a second.
+    fn set_alarms(&mut self, fx: &mut Effects<'_, Self>) {
+        let quarter = |span: Span| Span::micros(span.as_micros().div_ceil(4));
+        let open = !self.bundles.is_empty();
+        if open && !std::mem::replace(&mut self.alarms.retry, true) {
+            fx.arm(Timer::Retry, self.spec.retry);
         }
-        for open in waiting {
-            fx.send_to(To::Everyone, Message::Request(open.request.clone()));
+        if open && !std::mem::replace(&mut self.alarms.patience, true) {
+            fx.arm(Timer::Patience, quarter(self.spec.patience));
         }
-        self.tries += 1;
-        let times = (1_u64 << self.tries.min(63)).min(BACKOFF_MAX);
-        fx.arm(Timer::Retry, Span::micros(self.spec.retry.as_micros().saturating_mul(times)));
-    }
-
-    fn on_patience(&mut self, count: u32, fx: &mut Effects<'_, Self>) {
-        let thresholds = fx.seat().thresholds();
-        if let Some(open) = self.open.get(&count).filter(|open| open.answer.is_none()) {
-            let (needed, of) = (thresholds.one_correct(), usize::from(thresholds.n()));
-            fx.output(open.no_quorum(needed, of));
-            fx.arm(Timer::Patience(count), self.spec.patience);
+        if !self.settling.is_empty() && !std::mem::replace(&mut self.alarms.settle, true) {
+            fx.arm(Timer::Settle, quarter(self.spec.settle));
         }
     }
 }

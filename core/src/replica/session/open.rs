@@ -5,35 +5,42 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    super::message::{Refusal, Request},
-    Output,
-};
+use super::{super::message::Refusal, Output};
 use crate::{crypto::Digest, id::PartyId, tally::Tally};
 
 /// A request that was said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Open {
+    /// The number of the input.
     pub(super) number: u64,
-    pub(super) request: Request,
+    /// The request in which it travels.
+    pub(super) bundle: u64,
     pub(super) replies: Tally<Digest>,
     pub(super) bodies: BTreeMap<Digest, Bytes>,
     pub(super) refusals: BTreeMap<PartyId, Refusal>,
     pub(super) answer: Option<Digest>,
     pub(super) hopeless: bool,
+    /// How many quarters of the user's patience passed; when it is answered, of the time for others.
+    pub(super) age: u32,
 }
 
 impl Open {
-    pub(super) fn new(number: u64, request: Request) -> Self {
+    pub(super) fn new(number: u64, bundle: u64) -> Self {
         Self {
             number,
-            request,
+            bundle,
             replies: Tally::default(),
             bodies: BTreeMap::new(),
             refusals: BTreeMap::new(),
             answer: None,
             hopeless: false,
+            age: 0,
         }
+    }
+
+    /// Bytes of what the replicas said.
+    pub(super) fn weight(&self) -> usize {
+        self.bodies.values().map(Bytes::len).sum()
     }
 
     /// The most equal replies.

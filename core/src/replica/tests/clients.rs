@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    super::{Body, Message, Number, Request, session},
-    LONG, SIZES, group, spec,
+    super::{Body, Message, Number, Reply, Request, session},
+    LONG, MOMENT, SIZES, group, one, spec,
     world::{Envelope, World, client, party},
 };
 use crate::{
@@ -14,6 +14,12 @@ use crate::{
     seat::Owner,
     time::Span,
 };
+
+/// Other answers to the same commands.
+fn instead(replies: Vec<Reply>, body: &str) -> Vec<Reply> {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    replies.into_iter().map(|Reply { number, .. }| Reply { number, body: body.clone() }).collect()
+}
 
 fn sums(count: u64) -> Vec<(u64, String)> {
     (1..=count).map(|number| (number, number.to_string())).collect()
@@ -29,11 +35,11 @@ fn requests_take_effect_once_in_order_and_all_replicas_are_equal() {
                 world.ask(1, "add 1");
             }
             world.ask(2, "read");
-            world.settle();
+            world.pass(MOMENT);
             assert_eq!(world.answers(1).into_iter().collect::<Vec<_>>(), sums(40));
             world.assert_equal(0, &[]);
             let record = &world.replica(0, 1).service().done;
-            let numbers: Vec<u64> = (1..=40).map(|count| Number::new(1, count).get()).collect();
+            let numbers: Vec<Number> = (1..=40).map(|count| Number::new(1, count)).collect();
             assert_eq!(record[&client(1)], numbers);
             assert_eq!(record[&client(2)].len(), 1);
             assert_eq!(world.faults, []);
@@ -50,7 +56,7 @@ fn a_client_needs_to_reach_one_correct_replica_only() {
             !matches!(envelope.message(), Some(Message::Request(_))) || envelope.to == contact
         });
         (0..5).for_each(|_| world.ask(1, "add 1"));
-        world.settle();
+        world.pass(MOMENT);
         assert_eq!(world.answers(1).into_iter().collect::<Vec<_>>(), sums(5));
         world.assert_equal(0, &[]);
     }
@@ -65,7 +71,7 @@ fn a_contact_cannot_alter_a_request_nor_invent_one() {
             match envelope.message() {
                 Some(Message::Request(_)) => return envelope.to == contact || envelope.to == liar,
                 Some(Message::Body(Body::Request(mut request))) if envelope.from == liar => {
-                    request.body = Bytes::from_static(b"add 1000");
+                    request.commands[0].body = Bytes::from_static(b"add 1000");
                     envelope.say(&Message::Body(Body::Request(request)));
                 }
                 _ => {}
@@ -74,8 +80,7 @@ fn a_contact_cannot_alter_a_request_nor_invent_one() {
         });
         let macs = vec![Mac([0; 16]); 4];
         let body = Bytes::from_static(b"add 5000");
-        let invented =
-            Request { client: client(1), number: Number::new(1, 1), body, macs, key: None };
+        let invented = Request { client: client(1), commands: one(1, body), macs, key: None };
         for p in 0..4 {
             let said = Message::Body(Body::Request(invented.clone()));
             world.inject(liar, party(0, p), &said);
@@ -91,9 +96,9 @@ fn a_contact_cannot_alter_a_request_nor_invent_one() {
 #[test]
 fn nobody_speaks_for_a_client() {
     let mut world = group(1, 4, 1);
-    let (number, body) = (Number::new(1, 1), Bytes::from_static(b"add 9"));
-    let genuine = Request::sealed(&world.client_seat(1, 0), client(1), number, body.clone());
-    let foreign = Request::sealed(&world.client_seat(2, 0), client(1), number, body);
+    let body = Bytes::from_static(b"add 9");
+    let genuine = Request::sealed(&world.client_seat(1, 0), client(1), one(1, body.clone()));
+    let foreign = Request::sealed(&world.client_seat(2, 0), client(1), one(1, body));
     // A right request, said by another; another's authenticators, said on the client's own link.
     world.inject(Owner::Client(client(2)), party(0, 0), &Message::Request(genuine));
     for p in 0..4 {
@@ -108,8 +113,8 @@ fn nobody_speaks_for_a_client() {
 #[test]
 fn a_replayed_request_has_no_second_effect() {
     let mut world = group(3, 4, 1);
-    let (number, body) = (Number::new(1, 1), Bytes::from_static(b"add 1"));
-    let old = Request::sealed(&world.client_seat(1, 0), client(1), number, body);
+    let body = Bytes::from_static(b"add 1");
+    let old = Request::sealed(&world.client_seat(1, 0), client(1), one(1, body));
     world.ask(1, "add 1");
     world.settle();
     for p in 0..4 {
@@ -131,8 +136,7 @@ fn a_client_whose_authenticators_are_right_at_some_replicas_only_harms_itself() 
             let seat = world.client_seat(9, 0);
             for count in 1..=8 {
                 let body = Bytes::from_static(b"add 0");
-                let number = Number::new(1, count);
-                let mut request = Request::sealed(&seat, client(9), number, body);
+                let mut request = Request::sealed(&seat, client(9), one(count, body));
                 request.macs.iter_mut().skip(right).for_each(|mac| mac.0[0] ^= 1);
                 for p in 0..4 {
                     let said = Message::Request(request.clone());
@@ -140,7 +144,7 @@ fn a_client_whose_authenticators_are_right_at_some_replicas_only_harms_itself() 
                 }
             }
             (0..20).for_each(|_| world.ask(1, "add 1"));
-            world.settle();
+            world.pass(MOMENT);
             assert_eq!(world.answers(1).into_iter().collect::<Vec<_>>(), sums(20));
             world.assert_equal(0, &[]);
             let effects = world.replica(0, 0).service().items - 20;
@@ -156,7 +160,7 @@ fn a_client_that_equivocates_gets_one_of_its_requests_the_same_everywhere() {
         let seat = world.client_seat(9, 0);
         for p in 0..4_u16 {
             let body = Bytes::from(format!("add {}", 10_u64.pow(u32::from(p % 2))));
-            let request = Request::sealed(&seat, client(9), Number::new(1, 1), body);
+            let request = Request::sealed(&seat, client(9), one(1, body));
             let said = Message::Request(request);
             world.inject(Owner::Client(client(9)), party(0, p), &said);
         }
@@ -173,11 +177,10 @@ fn f_forged_replies_change_nothing_and_name_their_forgers() {
             let mut world = group(seed, n, f);
             world.meddle = Box::new(move |envelope: &mut Envelope| {
                 let Owner::Party(_, from) = envelope.from else { return true };
-                if let Some(Message::Reply { number, .. }) = envelope.message()
+                if let Some(Message::Replies(replies)) = envelope.message()
                     && from.number() < f
                 {
-                    let body = Bytes::from_static(b"a million");
-                    envelope.say(&Message::Reply { number, body });
+                    envelope.say(&Message::Replies(instead(replies, "a million")));
                 }
                 true
             });
@@ -211,7 +214,7 @@ fn f_forged_replies_change_nothing_and_name_their_forgers() {
 fn a_silent_replica_is_a_hint_and_a_retry_changes_nothing() {
     let mut world = group(5, 4, 1);
     world.meddle = Box::new(|envelope: &mut Envelope| {
-        envelope.from != party(0, 3) || !matches!(envelope.message(), Some(Message::Reply { .. }))
+        envelope.from != party(0, 3) || !matches!(envelope.message(), Some(Message::Replies(_)))
     });
     world.ask(1, "add 1");
     world.pass(LONG);
@@ -224,9 +227,9 @@ fn a_silent_replica_is_a_hint_and_a_retry_changes_nothing() {
 fn beyond_f_different_replies_no_answer_is_given_but_the_lack_is_told() {
     let mut world = group(5, 4, 1);
     world.meddle = Box::new(|envelope: &mut Envelope| {
-        if let Some(Message::Reply { number, .. }) = envelope.message() {
-            let body = Bytes::from(format!("{:?}", envelope.from));
-            envelope.say(&Message::Reply { number, body });
+        if let Some(Message::Replies(replies)) = envelope.message() {
+            let replies = instead(replies, &format!("{:?}", envelope.from));
+            envelope.say(&Message::Replies(replies));
         }
         true
     });
@@ -245,7 +248,7 @@ fn beyond_f_different_replies_no_answer_is_given_but_the_lack_is_told() {
 fn a_lost_quorum_is_told_again_and_again_until_it_is_back() {
     let mut world = group(5, 4, 1);
     world.meddle = Box::new(|envelope: &mut Envelope| {
-        envelope.from == party(0, 0) || !matches!(envelope.message(), Some(Message::Reply { .. }))
+        envelope.from == party(0, 0) || !matches!(envelope.message(), Some(Message::Replies(_)))
     });
     world.ask(1, "add 1");
     world.pass(Span::millis(25_000));

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::{
     super::{
-        Message, Number, Request,
-        machine::{Ask, Replica},
+        Message, Request,
+        machine::{Ask, Replica, Timer},
     },
-    spec,
+    one, spec,
     toy::{Counter, Toy},
     world::{World, party},
 };
@@ -45,7 +45,7 @@ fn request(world: &World, number: u8) -> Request {
     seat.owner = Owner::Client(client);
     let identity = P256Identity::new(seat.owner, secret(number), Arc::new(public), true);
     seat.keys.identity = Arc::new(identity);
-    Request::sealed(&seat, client, Number::new(1, 1), Bytes::from_static(b"add 1"))
+    Request::sealed(&seat, client, one(1, Bytes::from_static(b"add 1")))
 }
 
 /// How often a replica without a history asks the stream to order a vouch, when it hears this.
@@ -55,8 +55,13 @@ fn submits(seat: &Seat, from: Peer, message: Message) -> usize {
     let mut replica: Replica<Counter, Toy> = Replica::new(seat, spec);
     let mut fx = Effects::new(seat);
     replica.step(Event::Message { from, message }, &mut fx);
+    // Now, or after others had their moment.
     let submit = |effect: &Effect<_>| {
-        matches!(effect, Effect::Ask(Ask::Stream(atomic::Input::Submit { .. })))
+        matches!(
+            effect,
+            Effect::Ask(Ask::Stream(atomic::Input::Submit { .. }))
+                | Effect::Arm { timer: Timer::Rota, .. }
+        )
     };
     fx.list().iter().filter(|effect| submit(effect)).count()
 }

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::{
     super::{
-        Message, Number, Request, Statement,
+        Message, Request, Statement,
         machine::{Ask, Heard, Replica},
     },
-    LONG, group, spec,
+    LONG, MOMENT, group, one, spec,
     toy::{Counter, Toy, ToyMessage},
     world::{Envelope, World, client, party},
 };
@@ -32,7 +32,7 @@ use crate::{
 fn add(world: &mut World, count: u64) {
     for _ in 0..count {
         world.ask(1, "add 1");
-        world.settle();
+        world.pass(MOMENT);
     }
 }
 
@@ -83,7 +83,7 @@ fn late_vouch(quick: bool) {
         !late
     });
     let body = Bytes::from_static(b"add 1");
-    let first = Request::sealed(&world.client_seat(1, 0), client(1), Number::new(1, 1), body).id();
+    let first = Request::sealed(&world.client_seat(1, 0), client(1), one(1, body)).id();
     add(&mut world, 2_100);
     assert_eq!(world.answers(1).len(), 2_100);
     world.meddle = Box::new(|_| true);
@@ -108,7 +108,7 @@ fn a_reopened_request_and_a_liar_do_not_stop_the_group() {
     let liar = Owner::Client(client(9));
     let seat = world.client_seat(9, 0);
     let request = |count: u32, size: usize| {
-        Request::sealed(&seat, client(9), Number::new(1, count), vec![b'x'; size].into())
+        Request::sealed(&seat, client(9), one(count, vec![b'x'; size].into()))
     };
     for said in [request(2, 1 << 20), request(3, 1 << 20), request(4, 7)] {
         for p in 0..4 {
@@ -143,12 +143,8 @@ fn a_sweep_keeps_what_is_vouched_for_in_ordered_ballots() {
     world.inject_below(party(0, 3), party(0, 0), Role::Stream.only(), &submit);
     world.settle();
     // A client that lies: its request is genuine at member 1 only.
-    let mut request = Request::sealed(
-        &world.client_seat(9, 0),
-        client(9),
-        Number::new(1, 1),
-        Bytes::from_static(b"add 1"),
-    );
+    let mut request =
+        Request::sealed(&world.client_seat(9, 0), client(9), one(1, Bytes::from_static(b"add 1")));
     for p in [0, 2, 3] {
         request.macs[p] = Mac([0; 16]);
     }
@@ -167,7 +163,7 @@ fn a_sweep_keeps_what_is_vouched_for_in_ordered_ballots() {
 fn what_is_due_is_stored_when_its_client_says_it() {
     let mut world = group(1, 4, 1);
     let body = Bytes::from_static(b"add 1");
-    let id = Request::sealed(&world.client_seat(1, 0), client(1), Number::new(1, 1), body).id();
+    let id = Request::sealed(&world.client_seat(1, 0), client(1), one(1, body)).id();
     // More than f lie.
     vouch_as(&mut world, 3, id);
     vouch_as(&mut world, 2, id);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     super::{Message, session},
-    LONG, SIZES, group, spec,
+    LONG, MOMENT, SIZES, group, spec,
     toy::ToyMessage,
     world::{World, client, party},
 };
@@ -21,7 +21,7 @@ use crate::{
 fn add(world: &mut World, count: u64) {
     for _ in 0..count {
         world.ask(1, "add 1");
-        world.settle();
+        world.pass(MOMENT);
     }
 }
 
@@ -51,11 +51,11 @@ fn a_replica_that_missed_slots_loads_a_state_and_goes_on() {
         for seed in 0..10 {
             let mut world = group(seed, n, f);
             starve(&mut world, n - 1, 60);
-            add(&mut world, 60);
+            add(&mut world, 120);
             world.pass(LONG);
             world.assert_equal(0, &[]);
             assert!(!world.replica(0, n - 1).is_behind());
-            assert_eq!(world.answers(1)[&121], "121");
+            assert_eq!(world.answers(1)[&181], "181");
             let before = world.outputs[&client(1)].len();
             world.ask(1, "add 1");
             world.pass(LONG);
@@ -84,7 +84,7 @@ fn f_members_cannot_make_anybody_load_a_state() {
     world.pass(Span::millis(5_000));
     assert_eq!(world.replica(0, 3).slot().number(), 0);
     world.meddle = Box::new(|_| true);
-    add(&mut world, 60);
+    add(&mut world, 120);
     world.pass(LONG);
     world.assert_equal(0, &[]);
 }

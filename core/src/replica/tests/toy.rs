@@ -11,7 +11,10 @@ use crate::{
     effects::Effects,
     id::{ClientId, GroupId, PartyId, Peer, Round, Slot},
     protocol::{Event, Kind, Never, Protocol},
-    replica::service::{Action, Command, Item, Service},
+    replica::{
+        Number,
+        service::{Action, Command, Item, Service},
+    },
     seat::Seat,
     stream::{
         atomic::{Input, Output, Position},
@@ -33,7 +36,7 @@ pub(super) struct Counter {
     other: Option<GroupId>,
     sum: u64,
     pub(super) heard: Vec<String>,
-    pub(super) done: BTreeMap<ClientId, Vec<u64>>,
+    pub(super) done: BTreeMap<ClientId, Vec<Number>>,
     keep: usize,
     pub(super) items: u64,
     pub(super) lease: u64,

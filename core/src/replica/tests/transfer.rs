@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     super::{Message, fetching::UNDER_WAY_MAX, message::CHUNK},
-    LONG, group,
+    LONG, MOMENT, group,
     world::{Envelope, World, party},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 fn add(world: &mut World, count: u64) {
     for _ in 0..count {
         world.ask(1, "add 1");
-        world.settle();
+        world.pass(MOMENT);
     }
 }
 
@@ -33,7 +33,7 @@ fn behind(seed: u64, n: u16, f: u16) -> World {
 /// Brings the last member back, and lets it fetch.
 fn back(world: &mut World, n: u16) {
     world.crashed.clear();
-    add(world, 70);
+    add(world, 140);
     world.pass(LONG);
     world.assert_equal(0, &[]);
     assert!(!world.replica(0, n - 1).is_behind());
@@ -199,7 +199,7 @@ fn an_absence_costs_nobody_memory() {
     let (early, late) = (sizes[1], sizes[7]);
     assert!(late <= early + early / 10, "{sizes:?}");
     world.crashed.clear();
-    add(&mut world, 70);
+    add(&mut world, 140);
     world.pass(LONG);
     world.assert_equal(0, &[]);
     assert!(world.size(0, 3) <= 2 * late, "{} beside {late}", world.size(0, 3));

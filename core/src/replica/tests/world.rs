@@ -186,7 +186,13 @@ impl World {
 
     /// A client asks.
     pub(super) fn ask(&mut self, number: u64, body: &str) {
-        let input = session::Input::Request(Bytes::copy_from_slice(body.as_bytes()));
+        self.ask_on(number, 0, body);
+    }
+
+    /// The same on a strand.
+    pub(super) fn ask_on(&mut self, number: u64, strand: u16, body: &str) {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let input = session::Input::Request { strand, body };
         self.client_takes(Owner::Client(client(number)), Mail::Input { number: 0, input });
     }
 

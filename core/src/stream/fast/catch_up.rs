@@ -67,6 +67,8 @@ pub(super) struct CatchUp {
     pub(super) lags: bool,
     /// How often each was answered about how far.
     answered: BTreeMap<PartyId, (Round, u8)>,
+    /// Where each was when it gave its last pulse.
+    pulsed: BTreeMap<PartyId, Round>,
     /// The pulse of each that was answered last.
     soothed: BTreeMap<PartyId, Round>,
     /// How often each was sent which batches: by asker, lane and last number.
@@ -277,14 +279,29 @@ impl Fast {
         fx.send(party, Message::Told { first, items, at });
     }
 
-    /// A pulse of one who is behind, while nothing else will tell it: what it lacks was delivered here.
-    pub(super) fn on_pulse(&mut self, from: PartyId, at: Round, fx: &mut Effects<'_, Self>) {
-        let idle = !self.patience.waits();
-        let behind = at < self.place && from != fx.seat().me();
-        if idle && behind && self.catch_up.soothed.get(&from).is_none_or(|last| *last < at) {
-            self.catch_up.soothed.insert(from, at);
-            self.catch_up.wants.insert(from, (at.next(), at.plus(1 + TOLD_MAX)));
-            self.tell(from, fx);
+    /// Somebody waits, there.
+    pub(super) fn on_pulse(&mut self, from: PartyId, at: Round) {
+        self.catch_up.pulsed.insert(from, at);
+    }
+
+    /// Tells those who wait and are behind what was delivered since, once this member waits for nothing:
+    /// until then it may be them who know.
+    pub(super) fn soothe(&mut self, fx: &mut Effects<'_, Self>) {
+        if self.patience.waits() {
+            return;
+        }
+        let (me, place) = (fx.seat().me(), self.place);
+        let (behind, level) = std::mem::take(&mut self.catch_up.pulsed)
+            .into_iter()
+            .partition(|(from, at)| *from != me && *at < place);
+        self.catch_up.pulsed = level;
+        let behind: BTreeMap<PartyId, Round> = behind;
+        for (from, at) in behind {
+            if self.catch_up.soothed.get(&from).is_none_or(|last| *last < at) {
+                self.catch_up.soothed.insert(from, at);
+                self.catch_up.wants.insert(from, (at.next(), at.plus(1 + TOLD_MAX)));
+                self.tell(from, fx);
+            }
         }
     }
 

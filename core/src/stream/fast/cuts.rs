@@ -204,7 +204,7 @@ impl Fast {
         path
     }
 
-    /// The leader's: cuts what enough members store.
+    /// The leader's: cuts what it stores, or what enough members store.
     pub(super) fn lead(&mut self, fx: &mut Effects<'_, Self>) {
         let me = fx.seat().me();
         if self.patience.left || self.leader(fx) != me {
@@ -218,7 +218,8 @@ impl Fast {
         }
         let needed = fx.seat().thresholds().available();
         let ready = |(lane, it): (PartyId, &super::lanes::Lane)| {
-            let head = if lane == me { it.top() } else { it.confirmed(me, needed) };
+            let doubted = lane != me && it.is_doubted();
+            let head = if doubted { it.confirmed(me, needed) } else { it.top() };
             (head.seq > heads[lane.index()].seq).then_some((lane, head))
         };
         let moved: Vec<_> = self.lanes.iter().filter_map(ready).collect();
@@ -226,6 +227,20 @@ impl Fast {
             self.cuts.issued = next;
             let item = Item { epoch: self.epoch, after: chain, closes: None, heads: moved };
             fx.broadcast(Message::Cut { place: next, item });
+        }
+    }
+
+    /// Doubts the lanes of which the next cut names what did not come.
+    pub(super) fn doubt_lanes(&mut self, fx: &Effects<'_, Self>) {
+        let Path { place, heads, .. } = self.path();
+        let next = place.next();
+        let cut = self.cuts.marks.get(&next).and_then(|mark| mark.cut);
+        let item = cut.and_then(|cut| self.cuts.items.get(&next)?.get(&cut));
+        let lacks = item.map(|item| self.lacking(&heads, item, false).collect::<Vec<_>>());
+        for (lane, ..) in lacks.unwrap_or_default() {
+            if lane != fx.seat().me() {
+                self.lanes.of_mut(lane).doubt();
+            }
         }
     }
 

@@ -38,6 +38,12 @@ const LARGE: usize = 512 << 10;
 /// The most that may wait, in [`Batch::weight`]: what four full batches take.
 const WEIGHT_MAX: usize = 4 * BATCH_BYTES_MAX;
 
+/// For how many batches a lane is doubted, the first time.
+const DOUBT: u64 = 1_024;
+
+/// How often the doubt doubles at most.
+const DOUBLED_MAX: u32 = 32;
+
 /// One batch of a lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
@@ -62,6 +68,10 @@ pub(super) struct Lane {
     weight: usize,
     /// Up to here it is not waited for: the last epoch was closed without it.
     pub(super) forsaken: u64,
+    /// Up to here a leader does not trust its owner to show batches to all.
+    doubted: u64,
+    /// How often it was doubted.
+    doubts: u32,
 }
 
 impl Default for Lane {
@@ -74,6 +84,8 @@ impl Default for Lane {
             claims: BTreeMap::new(),
             weight: 0,
             forsaken: 0,
+            doubted: 0,
+            doubts: 0,
         }
     }
 }
@@ -98,6 +110,17 @@ impl Lane {
         let same = others
             .filter(|(_, claim)| claim.seq > due && self.chain_at(claim.seq) == Some(claim.chain));
         self.top().seq > due && same.count() + 1 >= needed
+    }
+
+    /// Its owner did not show to all what it showed to a leader, or the leader lied.
+    pub(super) fn doubt(&mut self) {
+        self.doubted = self.ordered.seq + (DOUBT << self.doubts);
+        self.doubts = (self.doubts + 1).min(DOUBLED_MAX);
+    }
+
+    /// Whether its owner is not trusted to show batches to all.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.ordered.seq < self.doubted
     }
 
     /// Batches up to here are not kept.

@@ -16,7 +16,7 @@
 //! # Thresholds
 //! | step | waits for | because |
 //! |---|---|---|
-//! | batch -> cut | `n - f` that store it | `f + 1` correct members have it from its owner, so all can bind |
+//! | batch -> cut | the leader alone, or `n - f` if its lane is doubted | see below |
 //! | batch from others -> bind | `f + 1` first binds | a correct member has it from its owner |
 //! | first binds -> second | `n - f` | two such sets share a correct member, who binds once a place |
 //! | second binds -> delivered | `n - f` | any `n - f` states hold one of a correct one among them |
@@ -31,13 +31,18 @@
 //! *Lanes.* Each member numbers its batches and sends them to everybody. Their names are chained, so one
 //! [`Head`] names a prefix. Members say how far they store the lanes of others.
 //!
-//! *Cuts.* The leader of an epoch names heads; that is an [`Item`], and it leads to the next *place*. A
+//! *Cuts.* The leader of an epoch names heads; that is an [`Item`], and it leads to the next *place*. It
+//! names what it stores itself, so that a batch is ordered four delays after it is sent, its own after
+//! three. Who leaves an epoch while the next cut names batches that did not come *doubts* their lanes: as
+//! a leader it names of those only what `n - f` members store, so that `f + 1` correct members have it
+//! from its owner and all can bind. The doubt lasts for 1,024 batches, and twice as long each time. A
 //! member says the first bind for one item a place, after it bound itself to the place before, when it
 //! stores what is named. The chain of items is what is bound, so a bind is one to the whole path. With
 //! `n - f` first binds it says the second one; with `n - f` second binds the item is delivered.
 //!
 //! *Leaving.* A member that waits gives signs of life, each after `n - f` members gave the one before:
-//! rounds that need no clock. After so many rounds ([`Spec::patience`]) without anything delivered, or
+//! rounds that need no clock. With a clock each waits a millisecond first, so that a group that goes on
+//! gives none; it is enough that an alarm comes at all, however late. After so many rounds ([`Spec::patience`]) without anything delivered, or
 //! with its own lane passed over, or after a span on its clock, it leaves: it binds no more, and submits
 //! its `State` to an [`Atomic`] stream below. Its claims there are signed.
 //!
@@ -74,8 +79,9 @@
 //! `n - f` states, so the last item of the epoch orders it: even if every leader fails, or every clock
 //! runs wild, each epoch orders what was sent around before it.
 //!
-//! *What a liar can end.* As an owner that shows a batch to few it makes nobody wait: a lane is waited
-//! for when `f + 1` members other than its owner store it. If it complains that it is passed over, the
+//! *What a liar can end.* As an owner that shows a batch to few, the leader among them, it ends an epoch,
+//! and is doubted then; shown to others it makes nobody wait: a lane is waited for when `f + 1` members
+//! other than its owner store it. If it complains that it is passed over, the
 //! patience of the others with it doubles each time. As a leader it stays until patience ends, and comes
 //! again after all others.
 //!
@@ -86,7 +92,7 @@
 //!
 //! # Deviations
 //! Recovery is one atomic stream below, whose order fixes which states count, instead of a second
-//! protocol of agreements. Signs of life ride on binds, so a group that goes on gives no others.
+//! protocol of agreements. Signs of life, and what members store, ride on binds.
 
 mod again;
 mod catch_up;
@@ -167,6 +173,8 @@ pub enum Timer {
     Leave,
     /// It may have waited long enough to ask again for what it lacks.
     Urge,
+    /// It may have waited long enough to say that it waits.
+    Pulse,
 }
 
 /// What is asked of the children.
@@ -290,7 +298,8 @@ impl Fast {
             }
             Message::Pulse { life } => {
                 self.on_life(from, life, fx);
-                self.on_pulse(from, life.at, fx);
+                self.patience.rouse(from != fx.seat().me());
+                self.on_pulse(from, life.at);
             }
             Message::Leave { epoch } => self.on_leave(from, epoch),
             Message::Recall { epoch, at, seq } => self.on_recall(from, (epoch, at, seq), fx),
@@ -344,6 +353,7 @@ impl Fast {
         }
         self.say_heads(fx);
         self.wait(fx);
+        self.soothe(fx);
         self.seek(fx);
         self.tell_all(fx);
         while let Some(output) = self.delivery.next() {
@@ -367,8 +377,12 @@ impl Fast {
         heads
     }
 
-    /// Says what is stored, unless a bind is about to.
+    /// Says what is stored, unless a bind is about to. With a clock it waits for that until somebody
+    /// has waited for long.
     fn say_heads(&mut self, fx: &mut Effects<'_, Self>) {
+        if self.has_clock() && !self.patience.is_roused() && !self.patience.left {
+            return;
+        }
         let binds = self.cuts.marks.range(self.place.next()..);
         let soon = binds.into_iter().any(|(_, mark)| mark.bound.is_some() && !mark.prepared);
         if soon && !self.patience.left {

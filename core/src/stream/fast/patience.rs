@@ -27,6 +27,9 @@ const URGE_ROUNDS: u64 = 16;
 /// After how long without progress a member that has a clock does so.
 const URGE_AFTER: Span = Span::millis(5);
 
+/// How long a member that has a clock waits before it says so.
+const PULSE_AFTER: Span = Span::millis(1);
+
 /// How often it does so at most: those who have what it lacks have answered by then.
 const URGES_MAX: u8 = 8;
 
@@ -75,6 +78,20 @@ pub(super) struct Patience {
     urge_at: Round,
     /// How often its clock made it ask again since the last progress.
     urges: u8,
+    signs: Signs,
+}
+
+/// What a member with a clock knows of its next sign of life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Signs {
+    /// Whether an alarm is set.
+    set: bool,
+    /// Whether it came.
+    came: bool,
+    /// How often the last one was repeated since the last progress.
+    repeated: u8,
+    /// Whether anybody has waited for long since the last progress.
+    roused: bool,
 }
 
 impl Patience {
@@ -82,6 +99,16 @@ impl Patience {
     pub(super) fn hear(&mut self, from: PartyId, count: u64) {
         let known = self.lives.entry(from).or_default();
         *known = count.max(*known);
+    }
+
+    /// Somebody waits.
+    pub(super) fn rouse(&mut self, waits: bool) {
+        self.signs.roused |= waits;
+    }
+
+    /// Whether somebody has waited for long.
+    pub(super) fn is_roused(&self) -> bool {
+        self.signs.roused
     }
 
     /// Whether this member waits for anything.
@@ -101,7 +128,8 @@ impl Patience {
         let passed = std::mem::take(&mut self.passed).into_iter();
         let passed = passed.map(|(lane, it)| (lane, Passed { since: 0, ..it })).collect();
         let (alarm, urge_set) = (self.alarm, self.urge_set);
-        *self = Self { passed, alarm, urge_set, ..Self::default() };
+        let signs = Signs { repeated: 0, roused: false, ..self.signs };
+        *self = Self { passed, alarm, urge_set, signs, ..Self::default() };
     }
 }
 
@@ -147,6 +175,7 @@ impl Fast {
         self.patience.since = self.patience.reached(fx.seat().thresholds().available());
         self.patience.urged = self.patience.since;
         self.patience.urges = 0;
+        (self.patience.signs.roused, self.patience.signs.repeated) = (false, 0);
         self.catch_up.progressed();
     }
 
@@ -173,10 +202,7 @@ impl Fast {
         }
         self.patience.waiting = waits;
         let due = if waits { round + 1 } else { led.min(round + 1) };
-        if self.patience.mine < due {
-            let life = self.live();
-            fx.broadcast(Message::Pulse { life });
-        }
+        self.give_signs(due, fx);
         if waits && round >= self.patience.urged + URGE_ROUNDS {
             self.patience.urged = round;
             self.urge(fx);
@@ -185,6 +211,34 @@ impl Fast {
             self.leave(fx);
         }
         self.set_alarms(fx);
+    }
+
+    /// Gives the sign of life that is due. With a clock one that waits repeats the last one some times
+    /// when none is: others may not know that there is anything to wait for.
+    fn give_signs(&mut self, due: u64, fx: &mut Effects<'_, Self>) {
+        let clock = self.has_clock();
+        let came = std::mem::replace(&mut self.patience.signs.came, false);
+        let behind = self.patience.mine < due;
+        let again = clock && self.patience.waiting && self.patience.signs.repeated < URGES_MAX;
+        if behind && (came || !clock) {
+            let life = self.live();
+            fx.broadcast(Message::Pulse { life });
+        } else if came && again {
+            self.patience.signs.repeated += 1;
+            fx.broadcast(Message::Pulse { life: self.life() });
+        }
+        let more = self.patience.mine < due || again;
+        if let Some(after) = self.spec.impatience
+            && more
+            && !std::mem::replace(&mut self.patience.signs.set, true)
+        {
+            fx.arm(Timer::Pulse, PULSE_AFTER.min(after));
+        }
+    }
+
+    /// Whether alarms come at all.
+    pub(super) const fn has_clock(&self) -> bool {
+        self.spec.impatience.is_some()
     }
 
     fn is_out_of_patience(&mut self, round: u64, fx: &Effects<'_, Self>) -> bool {
@@ -222,6 +276,7 @@ impl Fast {
     fn leave(&mut self, fx: &mut Effects<'_, Self>) {
         self.patience.left = true;
         self.patience.left_at = Some(self.place);
+        self.doubt_lanes(fx);
         let tops = self.lanes.iter().map(|(lane, it)| (lane, it.top().seq));
         self.patience.claimed = tops.collect();
         fx.broadcast(Message::Leave { epoch: self.epoch });
@@ -289,6 +344,10 @@ impl Fast {
                 if stalled && self.patience.waiting && !self.patience.left {
                     self.leave(fx);
                 }
+            }
+            Timer::Pulse => {
+                self.patience.signs = Signs { set: false, came: true, ..self.patience.signs };
+                self.patience.rouse(self.patience.waiting);
             }
             Timer::Urge => {
                 self.patience.urge_set = false;
