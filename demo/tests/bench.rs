@@ -99,8 +99,8 @@ fn saturation_in_one_process_is_checked_at_every_party() {
 #[test]
 fn what_is_encrypted_by_the_load_arrives_as_it_was() {
     let folder = Folder::empty();
-    // A payload or two a ciphertext, each of which costs pairings.
-    let words = ["--secure=pairing", "--rate", "8", "--in-process", "--durability", "memory"];
+    // Its ciphertexts hold many payloads each, since each costs pairings.
+    let words = ["--secure=pairing", "--in-process", "--durability", "memory"];
     let found = figures(&folder, &words);
     check(&found);
     assert_eq!(found["config"]["secure"], "pairing");
