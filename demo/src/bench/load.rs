@@ -33,6 +33,9 @@ const BATCH_BYTES_MAX: usize = limits::BATCH_BYTES_MAX / 4;
 /// microseconds, which at high rates many payloads share.
 const PAUSE_MIN: u64 = 500_000;
 
+/// The same where a batch is encrypted: each costs all parties together some milliseconds.
+const SEALED_PAUSE_MIN: u64 = 50_000_000;
+
 /// Hands payloads to a party.
 pub(crate) type Way = Box<dyn Fn(Batch) -> io::Result<()> + Send>;
 
@@ -101,7 +104,8 @@ impl Generator {
             }
             if due == 0 {
                 let next = span.start + self.pace.map_or(0, |pace| pace.at(sent));
-                thread::sleep(clock::until(next.max(woke + PAUSE_MIN).min(span.end)));
+                let pause = if self.sealed { SEALED_PAUSE_MIN } else { PAUSE_MIN };
+                thread::sleep(clock::until(next.max(woke + pause).min(span.end)));
                 woke = clock::now();
                 continue;
             }
