@@ -3,16 +3,16 @@
 //!
 //! What QUIC gives beyond TCP: nobody outside can reset a connection or hold it up with forged
 //! acknowledgements, because every datagram is sealed; and whoever listens on the wire reads nothing.
-//! Both ends show their dealt keys in the [handshake of TLS](tls). Everything else is as over TCP:
+//! Both ends show their dealt keys in the handshake of TLS. Everything else is as over TCP:
 //! the handshake of links, its seals, and the session, which loses nothing when a connection is lost
 //! all the same.
 //!
 //! | bound | so that |
 //! |---|---|
 //! | a host answers from its address before anything is kept for it | forged addresses cost a hash |
-//! | a handshake is paid for like one of links, in the [hall](super::hall) | nobody makes us compute all day |
-//! | [`INCOMING_MAX`] callers with [`INCOMING_BYTES`] each wait for the hall | a flood fills no memory |
-//! | one stream, [`WINDOW`] bytes each way | a peer that is not read, or does not read, costs that |
+//! | a handshake is paid for like one of links, in the hall | nobody makes us compute all day |
+//! | `INCOMING_MAX` callers with `INCOMING_BYTES` each wait for the hall | a flood fills no memory |
+//! | one stream, `WINDOW` bytes each way | a peer that is not read, or does not read, costs that |
 //! | datagrams as Ethernet has them, no others | none is taken apart on the way, or makes us hold more |
 
 mod tls;
