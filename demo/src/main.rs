@@ -16,6 +16,7 @@ mod command;
 mod console;
 mod exit;
 mod failure;
+mod itself;
 mod live;
 mod party;
 mod reached;

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::{
     cli::Up,
     exit::{Exit, Stop},
-    render, screen, settings, signals,
+    itself, render, screen, settings, signals,
 };
 
 /// How often the processes are looked at.
@@ -115,7 +115,7 @@ struct Fleet<'a> {
 impl Fleet<'_> {
     fn spawn(&self, party: Party) -> Result<Process, Stop> {
         let log = open_log(&party.log)?;
-        let program = std::env::current_exe()
+        let program = itself::program()
             .map_err(|error| Stop::new(Exit::Io, format!("cannot find itself: {error}"), ""))?;
         let mut command = Command::new(&program);
         command.arg("node").arg("--leashed");

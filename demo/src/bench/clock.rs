@@ -1,8 +1,11 @@
 //! Time, CPU time and memory, as the operating system counts them.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    param::clock_ticks_per_second,
+    time::{ClockId, clock_gettime},
+};
 
 /// Nanoseconds on the clock that all processes of this machine share and nobody sets.
 pub(crate) fn now() -> u64 {
@@ -22,11 +25,26 @@ pub(crate) fn threads_cpu(prefix: &str) -> u64 {
         name.is_ok_and(|name| name.starts_with(prefix))
     });
     // A thread may end between being listed and being read.
+    let read = |thread: &Path, file: &str| fs::read_to_string(thread.join(file)).ok();
     let spent = named.filter_map(|thread| {
-        let stat = fs::read_to_string(thread.join("schedstat")).ok()?;
-        stat.split_whitespace().next()?.parse::<u64>().ok()
+        let exact = read(&thread, "schedstat").and_then(|stat| exact(&stat));
+        exact.or_else(|| ticks(&read(&thread, "stat")?))
     });
     spent.sum()
+}
+
+/// CPU nanoseconds of a thread by its `schedstat`, which not every kernel has.
+fn exact(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().next()?.parse().ok()
+}
+
+/// The same by its `stat`, which every kernel has, in ticks of a clock.
+fn ticks(stat: &str) -> Option<u64> {
+    // The name before, in parentheses, may hold anything; user and system time are the 12th and the
+    // 13th word after it.
+    let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((user + system) * (1_000_000_000 / clock_ticks_per_second()))
 }
 
 /// The most bytes of memory that this process has held, as far as the system tells.
@@ -55,4 +73,18 @@ fn read(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // Neither part is ever negative on these clocks.
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_of_a_thread_is_understood() {
+        assert_eq!(exact("163201921 35541 88\n"), Some(163_201_921));
+        assert_eq!(exact(""), None);
+        let stat = "71 (load 0) (x) S 1 71 71 0 -1 4194560 5 0 0 0 30 12 0 0 20 0 9 0 31 0";
+        assert_eq!(ticks(stat), Some(42 * (1_000_000_000 / clock_ticks_per_second())));
+        assert_eq!(ticks("71 (load 0) S 1"), None);
+    }
 }

@@ -27,7 +27,10 @@ use super::{
     plan::{self, Plan},
     word::{self, Order, Sample, Tale, Verdict},
 };
-use crate::exit::{Exit, Stop};
+use crate::{
+    exit::{Exit, Stop},
+    itself,
+};
 
 /// How long a party may take until it runs.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -280,7 +283,7 @@ pub(crate) fn spawn<R: Serialize>(
     socket: Socket,
 ) -> io::Result<Child> {
     let role = serde_json::to_string(role)?;
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(itself::program()?);
     command.args(["bench", task, &role]).process_group(0);
     command.stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(log).spawn()
 }
