@@ -11,7 +11,7 @@ use maftia_core::{
         atomic::{self, Atomic, Input},
         batch::Batch,
         certified::{self, Certified},
-        fast::{self, Fast},
+        fast::Fast,
     },
 };
 
@@ -84,8 +84,7 @@ fn all_engines_order_the_same_payloads_each_once_and_each_members_in_its_order()
         let load = load(n, seed);
         let rounds = run::<Atomic>(n, seed, atomic::Spec::default(), &load);
         let lanes = run::<Certified>(n, seed, certified::Spec::default(), &load);
-        let spec = fast::Spec { patience: 12, impatience: None, ..fast::Spec::default() };
-        let fast = run::<Fast>(n, seed, spec, &load);
+        let fast = run::<Fast>(n, seed, crate::fast::spec(seed), &load);
         assert_eq!(rounds, lanes, "rounds and lanes");
         assert_eq!(rounds, fast, "rounds and the fast lane");
         let correct = PartyId::all(n).take(usize::from(n - f));

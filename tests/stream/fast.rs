@@ -30,14 +30,16 @@ use crate::group::{
     work,
 };
 
-/// Little patience; and no clock, one that always says it is too late, or one that hardly ever does.
+/// Little patience or next to none, so that the stream below is needed at random; and no clock, one
+/// that always says it is too late, or one that hardly ever does.
 pub(crate) fn spec(seed: u64) -> Spec {
     let impatience = match seed % 3 {
         0 => None,
         1 => Some(Span::micros(0)),
         _ => Some(Span::millis(200)),
     };
-    Spec { patience: 12, impatience, ..Spec::default() }
+    let patience = [12, 1, 3, 12][(seed / 3 % 4) as usize];
+    Spec { patience, impatience, ..Spec::default() }
 }
 
 fn group(n: u16, seed: u64) -> Group<Fast> {

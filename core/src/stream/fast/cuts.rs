@@ -346,6 +346,10 @@ impl Fast {
     pub(super) fn deliver(&mut self, fx: &mut Effects<'_, Self>) -> bool {
         self.aim(fx);
         let next = self.place.next();
+        if !self.cuts.targets.contains_key(&next) && !self.cuts.targets.is_empty() {
+            // An epoch ended further on: what is ordered there leads down to here.
+            self.want_items(fx);
+        }
         let Some(chain) = self.cuts.targets.get(&next).copied() else { return false };
         let Some(item) = self.cuts.items.get(&next).and_then(|items| items.get(&chain)) else {
             self.want_items(fx);
