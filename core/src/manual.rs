@@ -6,6 +6,8 @@ pub mod composition {}
 pub mod recovery {}
 #[doc = include_str!("../manual/entry.md")]
 pub mod entry {}
+#[doc = include_str!("../manual/open.md")]
+pub mod open {}
 #[doc = include_str!("../manual/links.md")]
 pub mod links {}
 #[doc = include_str!("../manual/services.md")]

@@ -18,5 +18,6 @@ pub mod consistent;
 mod delivery;
 pub mod fast;
 pub mod fifo;
+pub mod open;
 pub mod reliable;
 pub mod secure;
