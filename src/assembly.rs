@@ -27,8 +27,8 @@ use maftia_core::{
     replica::{self, Replica, Session, session},
     seat::{Directory, Owner, Seat},
     stream::{
-        atomic::Atomic, closing::Closing, consistent::ConsistentStream, reliable::ReliableStream,
-        secure::Secure,
+        atomic::Atomic, closing::Closing, consistent::ConsistentStream, fast::Fast,
+        reliable::ReliableStream, secure::Secure,
     },
     wire,
 };
@@ -46,23 +46,24 @@ use crate::{
 };
 
 /// A replicated transaction manager.
-pub type Manager = Replica<TransactionManager, Atomic>;
+pub type Manager = Replica<TransactionManager>;
 
 /// A replicated manager of accounts.
-pub type Accounts = Replica<ResourceManager<Account>, Atomic>;
+pub type Accounts = Replica<ResourceManager<Account>>;
 
 /// The kinds that live in actors of their own: what an application opens by name, and what is worth
 /// a thread's turn of its own. Everything below lives in its parent's actor.
-pub const DETACHED: [Kind; 4] =
-    [Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
+pub const DETACHED: [Kind; 5] =
+    [Fast::KIND, Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
 
 /// The same for members that communicate.
-const DETACHED_SERVICES: [Kind; 8] = [
+const DETACHED_SERVICES: [Kind; 9] = [
     ReliableStream::KIND,
     ConsistentStream::KIND,
-    Closing::<Atomic>::KIND,
-    Closing::<Secure<Atomic>>::KIND,
-    Secure::<Atomic>::KIND,
+    Closing::<Fast>::KIND,
+    Closing::<Secure<Fast>>::KIND,
+    Secure::<Fast>::KIND,
+    Fast::KIND,
     Atomic::KIND,
     Kind("multivalued"),
     Kind("validated"),
@@ -293,7 +294,7 @@ impl Home<'_> {
     fn plan<S: replica::service::Service>(
         self,
         spec: replica::Spec<S>,
-    ) -> (Plan<Replica<S, Atomic>>, Arc<crate::control::Desk>) {
+    ) -> (Plan<Replica<S>>, Arc<crate::control::Desk>) {
         let Self { assembly, ring, group, party, durability, frozen, lab } = self;
         let seat = assembly.seat(ring, group);
         let desk = Arc::new(crate::control::Desk::new(lab, seat.clone()));

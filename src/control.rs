@@ -16,7 +16,6 @@ use maftia_actors::{
 use maftia_core::{
     replica::{Replica, service::Service},
     seat::{Owner, Seat},
-    stream::atomic::Atomic,
     wire,
 };
 use serde::{Deserialize, Serialize};
@@ -109,10 +108,10 @@ impl Desk {
 }
 
 /// A party of a replicated service that answers for itself.
-type Node<S> = Started<Replica<S, Atomic>>;
+type Node<S> = Started<Replica<S>>;
 
 /// Answers the questions of consoles.
-pub(crate) fn serve<S: Service>(desk: Arc<Desk>) -> Control<Replica<S, Atomic>> {
+pub(crate) fn serve<S: Service>(desk: Arc<Desk>) -> Control<Replica<S>> {
     Box::new(move |started, from, body| {
         let Owner::Client(_) = from else { return };
         let Ok(Question { number, ask }) = wire::decode(&body) else { return };

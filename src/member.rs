@@ -6,7 +6,7 @@ use maftia_actors::{
     node::{Node, Stopped},
     party::State,
 };
-use maftia_core::{replica::Replica, replica::service::Service, stream::atomic::Atomic};
+use maftia_core::replica::{Replica, service::Service};
 
 use crate::{
     assembly::{Accounts, Manager},
@@ -75,7 +75,7 @@ impl Member {
 }
 
 async fn asked<S: Service>(
-    node: &Node<Replica<S, Atomic>>,
+    node: &Node<Replica<S>>,
     desk: &Arc<Desk>,
     ask: Ask,
 ) -> Result<Answer, Stopped> {

@@ -32,9 +32,9 @@ use maftia_core::{
     protocol::{Early, Event, Kind, Never, Protocol},
     seat::Seat,
     stream::{
-        atomic::{self, Atomic},
         closing::{self, Closing},
         consistent::ConsistentStream,
+        fast::{self, Fast},
         fifo,
         reliable::ReliableStream,
         secure::{self, Secure},
@@ -73,9 +73,9 @@ pub enum Spec<Q: Predicate<Proof = Bytes>> {
     /// A consistent stream.
     ConsistentStream(fifo::Spec),
     /// An atomic stream.
-    Atomic(closing::Spec<atomic::Spec>),
+    Atomic(closing::Spec<fast::Spec>),
     /// A secure atomic stream.
-    Secure(closing::Spec<secure::Spec<atomic::Spec>>),
+    Secure(closing::Spec<secure::Spec<fast::Spec>>),
     /// A coin.
     Coin(()),
     /// A signature of the group.
@@ -312,8 +312,8 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
         classes!(
             Reliable: Reliable, Consistent: Consistent, Binary: Binary, Validated: Validated<Q>,
             Array: Multivalued<Q>, ReliableStream: ReliableStream,
-            ConsistentStream: ConsistentStream, Atomic: Closing<Atomic>,
-            Secure: Closing<Secure<Atomic>>, Coin: Coin, Signature: Signature,
+            ConsistentStream: ConsistentStream, Atomic: Closing<Fast>,
+            Secure: Closing<Secure<Fast>>, Coin: Coin, Signature: Signature,
             Cipher: Opening
         );
     }

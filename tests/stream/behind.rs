@@ -26,10 +26,15 @@ use crate::{
     },
 };
 
+/// A member that is only behind is no reason to leave an epoch.
+fn patient(seed: u64) -> Spec {
+    Spec { patience: 12, ..spec(seed) }
+}
+
 #[test]
 fn one_who_starved_for_some_items_catches_up() {
     property(6, |seed| {
-        let group = starved::<Fast>(seed, 40, spec(seed));
+        let group = starved::<Fast>(seed, 40, patient(seed));
         let all = delivered(group.outputs(p(0)));
         assert_eq!(all.len(), 41, "and its own payload is ordered in the end");
         assert_eq!(delivered(group.outputs(*group.correct().last().unwrap())), all);
@@ -40,7 +45,7 @@ fn one_who_starved_for_some_items_catches_up() {
 #[test]
 fn one_who_starved_beyond_what_is_kept_resumes() {
     property(3, |seed| {
-        resumes_after::<Fast>(seed, 220, Spec { items_kept: 16, ..spec(seed) });
+        resumes_after::<Fast>(seed, 220, Spec { items_kept: 16, ..patient(seed) });
     });
 }
 
@@ -50,7 +55,7 @@ fn a_user_that_forgot_is_told_again_what_is_kept() {
     property(12, |seed| {
         let (n, _) = small(seed);
         let kept = 2 + seed % 8;
-        let spec = Spec { items_kept: kept, ..spec(seed) };
+        let spec = Spec { items_kept: kept, ..patient(seed) };
         let mut group: Group<Fast> = group(n, seed, spec).restarts(1);
         let submitted = work(&mut group, n, 4);
         check(&group, &submitted);
@@ -203,7 +208,7 @@ impl Behaviour for Misleads {
 fn a_helper_that_lies_or_stalls_is_left_for_another() {
     property(WAYS, |seed| {
         let (last, how) = (p(3), seed % WAYS);
-        let group: Group<Fast> = group(4, seed, spec(seed));
+        let group: Group<Fast> = group(4, seed, patient(seed));
         let mut group = group.corrupt(p(1), Misleads { how, whom: last });
         group.set_adversary(Script(without::<Fast>(last)));
         take_all(&mut group);

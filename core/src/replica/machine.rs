@@ -29,7 +29,10 @@ use crate::{
     path::{Role, Segment},
     protocol::{Early, Event, Kind, Never, Protocol},
     seat::Seat,
-    stream::atomic::{Atomic, Input as Order, Output as Ordered, Position},
+    stream::{
+        atomic::{Input as Order, Output as Ordered, Position},
+        fast::Fast,
+    },
 };
 
 /// The slots between two checkpoints. A slot is a ballot, which names many requests under load and
@@ -130,7 +133,7 @@ pub enum Heard<S: Service> {
 /// One member's copy of a replicated service, on the stream `A`. See the [module](super).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
-pub struct Replica<S: Service, A = Atomic> {
+pub struct Replica<S: Service, A = Fast> {
     pub(super) state: State<S>,
     pub(super) turn: Turn,
     pub(super) log: Log,

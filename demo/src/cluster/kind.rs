@@ -15,7 +15,7 @@ const fn about(kind: FaultKind) -> (&'static str, &'static str) {
         FaultKind::Mute => ("suspected", "it listens and says nothing"),
         FaultKind::Delay => ("suspected", "it says everything late"),
         FaultKind::Equivocate => {
-            ("proven", "it tells different things to different parties, where it is the sender")
+            ("attested", "it tells different things to different parties, where it is the sender")
         }
         FaultKind::CorruptReply => ("observed", "it answers clients with wrong values"),
         FaultKind::Forge => ("attested", "it says things in the name of others"),

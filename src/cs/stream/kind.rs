@@ -7,7 +7,7 @@ use maftia_core::{
     stream::{
         atomic,
         batch::Batch,
-        closing,
+        closing, fast,
         fifo::{self, lane::item_bytes_max},
         secure,
     },
@@ -140,7 +140,7 @@ macro_rules! in_one_order {
             }
 
             fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
-                let lag_max = atomic::Spec::default().lag_max;
+                let lag_max = fast::Spec::default().lag_max;
                 Spec::$class(closing::Spec { engine: $engine, lag_max })
             }
 
@@ -168,7 +168,7 @@ in_one_order!(
     "atomic stream",
     Places::SlotEach,
     PAYLOAD_MAX - 1,
-    atomic::Spec::default()
+    fast::Spec::default()
 );
 in_one_order!(
     SecureAtomic,

@@ -310,6 +310,11 @@ impl Fast {
         for (place, item) in (first.number()..).zip(items) {
             let window = self.place.number() + 1..=self.place.number() + WINDOW;
             if window.contains(&place) {
+                let stretches = self.catch_up.coming.iter_mut();
+                let named = |(lane, _, chain): &Stretch| {
+                    item.heads.iter().any(|(of, head)| (of, &head.chain) == (lane, chain))
+                };
+                stretches.filter(|(it, _)| named(it)).for_each(|(_, coming)| coming.ready(from));
                 let told = self.catch_up.told.entry(Round::new(place)).or_default();
                 told.entry(from).or_insert(item);
                 self.catch_up.news = true;

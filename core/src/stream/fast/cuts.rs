@@ -385,7 +385,9 @@ impl Fast {
                 self.slot = self.slot.plus(batch.len() as u64);
             }
         }
-        self.lanes.order(&item, batches);
+        for (owner, (told, heard)) in self.lanes.order(&item, batches) {
+            fx.accuse(owner, Fault::ToldOtherwise { told, heard });
+        }
         self.place = self.place.next();
         self.chain = chain;
         self.cuts.delivered(self.place, chain);

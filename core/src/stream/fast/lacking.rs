@@ -33,7 +33,9 @@ pub(super) struct Coming {
     to: Head,
     /// How many members may be asked by now.
     most: usize,
-    /// What each member that was asked has sent.
+    /// Who was asked, and need not be asked again yet.
+    asked: BTreeSet<PartyId>,
+    /// What each member that was ever asked has sent: a late answer is as good as any.
     parts: BTreeMap<PartyId, Vec<Batch>>,
 }
 
@@ -41,12 +43,20 @@ impl Coming {
     /// Nothing has happened for long: another one is asked, and those again that said nothing.
     pub(super) fn urge(&mut self) {
         self.most += 1;
-        self.parts.retain(|_, parts| !parts.is_empty());
+        self.asked.retain(|party| self.parts.get(party).is_some_and(|parts| !parts.is_empty()));
+    }
+
+    /// This member has it by now: if it was asked too early, it is asked again.
+    pub(super) fn ready(&mut self, party: PartyId) {
+        if self.parts.get(&party).is_some_and(Vec::is_empty) {
+            self.asked.remove(&party);
+        }
     }
 
     /// What this member sent, or was asked, may be lost.
     pub(super) fn lost(&mut self, party: PartyId) {
-        self.parts.remove(&party);
+        self.asked.remove(&party);
+        self.parts.entry(party).and_modify(Vec::clear);
     }
 
     fn weight(&self) -> usize {
@@ -158,7 +168,8 @@ impl Fast {
         fx: &mut Effects<'_, Self>,
     ) {
         for (lane, after, to) in lacks {
-            let fresh = Coming { after, to, most: first, parts: BTreeMap::new() };
+            let (asked, parts) = Default::default();
+            let fresh = Coming { after, to, most: first, asked, parts };
             let stretch = (lane, after.seq, to.chain);
             let coming = self.catch_up.coming.entry(stretch).or_insert(fresh);
             coming.most = coming.most.max(first);
@@ -171,10 +182,11 @@ impl Fast {
             };
             let mut open: Vec<_> = holders.iter().copied().collect();
             open.sort_by_key(turn);
-            open.retain(|party| !coming.parts.contains_key(party));
-            let room = coming.most.saturating_sub(coming.parts.len());
+            open.retain(|party| !coming.asked.contains(party));
+            let room = coming.most.saturating_sub(coming.asked.len());
             for party in open.into_iter().take(room) {
-                coming.parts.insert(party, Vec::new());
+                coming.asked.insert(party);
+                coming.parts.entry(party).or_default();
                 fx.send(party, Message::WantBatches { lane, after, to });
             }
         }

@@ -1,11 +1,12 @@
 //! The lanes: what each member submits, in numbered batches, chained by their names.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     item::{Head, Item},
+    own::IN_FLIGHT_MAX,
     resolve::Stored,
 };
 use crate::{
@@ -23,20 +24,6 @@ pub(super) const LANE_WINDOW: u64 = 256;
 /// How many bytes of a lane may be stored and not ordered: what a correct member has under way at most.
 pub(super) const LANE_BYTES_MAX: usize =
     IN_FLIGHT_MAX * (BATCH_BYTES_MAX + 4 * BATCH_PAYLOADS_MAX + 128);
-
-/// The most own batches under way: enough that the next one travels while one is ordered.
-pub(super) const IN_FLIGHT_MAX: usize = 4;
-
-/// Batches below this weight wait for others while two are under way, so that a busy group orders few,
-/// full batches.
-const SMALL: usize = 64 << 10;
-
-/// What is submitted is cut into batches of about this size, so that they are hashed, sent and stored
-/// one while another is under way.
-const LARGE: usize = 512 << 10;
-
-/// The most that may wait, in [`Batch::weight`]: what four full batches take.
-const WEIGHT_MAX: usize = 4 * BATCH_BYTES_MAX;
 
 /// For how many batches a lane is doubted, the first time.
 const DOUBT: u64 = 1_024;
@@ -72,6 +59,16 @@ pub(super) struct Lane {
     doubted: u64,
     /// How often it was doubted.
     doubts: u32,
+    lie: Lie,
+}
+
+/// What shows that the owner of a lane gave others another batch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Lie {
+    /// Others that say to store what is not stored here.
+    deniers: BTreeSet<PartyId>,
+    /// Whether it was told.
+    told: bool,
 }
 
 impl Default for Lane {
@@ -86,6 +83,7 @@ impl Default for Lane {
             forsaken: 0,
             doubted: 0,
             doubts: 0,
+            lie: Lie::default(),
         }
     }
 }
@@ -172,6 +170,26 @@ impl Lane {
         }
     }
 
+    /// Whether `from` stores something else there. If `needed` members other than the owner do, one of
+    /// them is correct, and so is this one: the owner gave them different batches. Tells that once: the
+    /// two chains, this member's first.
+    pub(super) fn denied(
+        &mut self,
+        from: PartyId,
+        head: Head,
+        needed: usize,
+    ) -> Option<(Digest, Digest)> {
+        let here = self.chain_at(head.seq).filter(|chain| *chain != head.chain)?;
+        self.lie.deniers.insert(from);
+        let enough = self.lie.deniers.len() >= needed;
+        (enough && self.told_lie()).then_some((here, head.chain))
+    }
+
+    /// Whether it is told for the first time that its owner lies.
+    fn told_lie(&mut self) -> bool {
+        !std::mem::replace(&mut self.lie.told, true)
+    }
+
     /// How many others say to store more than is here.
     pub(super) fn claims_above(&self) -> usize {
         let top = self.top().seq;
@@ -206,8 +224,10 @@ impl Lane {
         })
     }
 
-    /// Items order these batches now, which lead from what was ordered to `to`.
-    fn order(&mut self, to: Head, batches: &[Batch]) {
+    /// Items order these batches now, which lead from what was ordered to `to`. Tells the first time that
+    /// its owner had sent others: a correct member has these from it, too.
+    fn order(&mut self, to: Head, batches: &[Batch]) -> Option<(Digest, Digest)> {
+        let here = self.chain_at(to.seq).filter(|chain| *chain != to.chain);
         if self.chain_at(to.seq) != Some(to.chain) {
             self.cut_back(self.ordered);
             let mut head = self.ordered;
@@ -220,6 +240,7 @@ impl Lane {
         }
         self.ordered = to;
         self.weigh();
+        here.filter(|_| self.told_lie()).map(|here| (here, to.chain))
     }
 
     /// Goes on from a head that a checkpoint covers.
@@ -274,74 +295,6 @@ impl Lane {
     }
 }
 
-/// What this member's user submitted and items do not order yet.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Own {
-    waiting: VecDeque<Batch>,
-    weight: usize,
-    /// How many payloads each batch under way has, by its number.
-    under_way: VecDeque<(u64, u64)>,
-    /// The last number.
-    seq: u64,
-    /// How many payloads are ordered.
-    settled: u64,
-}
-
-impl Own {
-    /// Takes a batch of the user; hands it back if the queue is full or the batch breaks a limit.
-    pub(super) fn submit(&mut self, batch: Batch) -> Result<(), Batch> {
-        let weight = batch.weight();
-        if batch.check().is_err() || self.weight + weight > WEIGHT_MAX {
-            return Err(batch);
-        }
-        if !batch.is_empty() {
-            self.weight += weight;
-            self.waiting.push_back(batch);
-        }
-        Ok(())
-    }
-
-    /// The next batch for the lane with its number, if one is due.
-    pub(super) fn next(&mut self) -> Option<(u64, Batch)> {
-        let few = self.under_way.len() < 2;
-        let due = few || self.weight >= SMALL;
-        if self.waiting.is_empty() || self.under_way.len() >= IN_FLIGHT_MAX || !due {
-            return None;
-        }
-        let (mut payloads, mut weight, mut chosen) = (0, 0, Vec::new());
-        while let Some(batch) = self.waiting.front() {
-            payloads += batch.len();
-            weight += batch.weight();
-            let fits = payloads <= BATCH_PAYLOADS_MAX && weight <= LARGE;
-            if !fits && !chosen.is_empty() {
-                break;
-            }
-            self.weight -= batch.weight();
-            chosen.extend(self.waiting.pop_front());
-        }
-        let batch = Batch::concat(&chosen);
-        self.seq += 1;
-        self.under_way.push_back((self.seq, batch.len() as u64));
-        Some((self.seq, batch))
-    }
-
-    /// Items order the lane up to `seq`. Tells how many payloads are ordered since the beginning, if
-    /// that changed.
-    pub(super) fn settle(&mut self, seq: u64) -> Option<u64> {
-        let before = self.settled;
-        while let Some((_, payloads)) = self.under_way.pop_front_if(|(at, _)| *at <= seq) {
-            self.settled += payloads;
-        }
-        self.seq = self.seq.max(seq);
-        (self.settled > before).then_some(self.settled)
-    }
-
-    /// Whether anything is under way.
-    pub(super) fn is_under_way(&self) -> bool {
-        !self.under_way.is_empty()
-    }
-}
-
 /// All lanes of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Lanes {
@@ -379,12 +332,18 @@ impl Lanes {
         self.all.iter().map(Lane::ordered).collect()
     }
 
-    /// Applies an item whose batches are these.
-    pub(super) fn order(&mut self, item: &Item, batches: &[Vec<Batch>]) {
+    /// Applies an item whose batches are these. Tells who had sent this member others, and both chains.
+    pub(super) fn order(
+        &mut self,
+        item: &Item,
+        batches: &[Vec<Batch>],
+    ) -> Vec<(PartyId, (Digest, Digest))> {
+        let mut lies = Vec::new();
         for ((lane, to), batches) in item.heads.iter().zip(batches) {
             self.kept += batches.iter().map(Batch::weight).sum::<usize>();
-            self.of_mut(*lane).order(*to, batches);
+            lies.extend(self.of_mut(*lane).order(*to, batches).map(|lie| (*lane, lie)));
         }
+        lies
     }
 
     /// Forgets what an item ordered.

@@ -85,6 +85,9 @@
 //! patience of the others with it doubles each time. As a leader it stays until patience ends, and comes
 //! again after all others.
 //!
+//! *Who gives members different batches* is accused by each that stores another one than is ordered, and
+//! by each that hears of others from `f + 1`: nothing is signed, so no member can prove it alone.
+//!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
 //! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds
 //! of an epoch are few, unless a liar goes on announcing empty ones; then a member that starved for so
@@ -102,6 +105,7 @@ mod item;
 mod lacking;
 mod lanes;
 mod message;
+mod own;
 mod patience;
 mod resolve;
 
@@ -114,7 +118,8 @@ use self::{
     catch_up::CatchUp,
     closing::{Closing, Heard as States},
     cuts::Cuts,
-    lanes::{Lanes, Own},
+    lanes::Lanes,
+    own::Own,
     patience::{BELOW, Patience},
 };
 use super::{
@@ -334,8 +339,16 @@ impl Fast {
         fx: &mut Effects<'_, Self>,
     ) {
         self.on_life(from, life, fx);
-        for (lane, head) in heads {
-            self.lanes.of_mut(lane).claim(from, head);
+        let (me, needed) = (fx.seat().me(), fx.seat().thresholds().one_correct());
+        for (owner, head) in heads {
+            let lane = self.lanes.of_mut(owner);
+            lane.claim(from, head);
+            if owner != from
+                && from != me
+                && let Some((told, heard)) = lane.denied(from, head, needed)
+            {
+                fx.accuse(owner, Fault::ToldOtherwise { told, heard });
+            }
         }
     }
 
