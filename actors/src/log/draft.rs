@@ -2,10 +2,10 @@
 
 use super::Inscribe;
 
-/// The bytes before a record: its length, and room for two check sums.
-pub(super) const HEAD: usize = 12;
+/// The bytes before a record: its length.
+pub(super) const HEAD: usize = 4;
 
-/// Each record is its length, eight bytes for check sums, and its bytes.
+/// Each record is its length and its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Draft(Vec<u8>);
 
@@ -17,7 +17,7 @@ impl Draft {
         record.inscribe(&mut self.0);
         let len = self.0.len() - at - HEAD;
         let head = u32::try_from(len).expect("a record is a frame and a few names").to_le_bytes();
-        self.0[at..at + 4].copy_from_slice(&head);
+        self.0[at..at + HEAD].copy_from_slice(&head);
         len + HEAD
     }
 
@@ -25,9 +25,9 @@ impl Draft {
         self.0.is_empty()
     }
 
-    /// What was written, and an empty draft.
-    pub(super) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
+    /// What was written, and a draft that goes on in `empty`.
+    pub(super) fn replace(&mut self, empty: Vec<u8>) -> Vec<u8> {
+        std::mem::replace(&mut self.0, empty)
     }
 
     /// Copies what was written behind other records, and empties the draft.
@@ -44,8 +44,8 @@ impl Draft {
 pub(super) fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        let (len, after) = rest.split_first_chunk::<4>()?;
-        let (record, after) = after[HEAD - 4..].split_at(u32::from_le_bytes(*len) as usize);
+        let (len, after) = rest.split_first_chunk::<HEAD>()?;
+        let (record, after) = after.split_at(u32::from_le_bytes(*len) as usize);
         rest = after;
         Some(record)
     })

@@ -93,7 +93,7 @@ impl Log for Memory {
         store.lock(|contents| {
             contents.last = last;
             if draft.len() > CHUNK / 4 {
-                let mut chunk = draft.take();
+                let mut chunk = draft.replace(Vec::new());
                 chunk.shrink_to_fit();
                 return contents.chunks.push(chunk);
             }

@@ -132,7 +132,7 @@ impl Record {
 }
 
 /// A whole party at rest.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// The last record that is in it.
     pub at: Lsn,
