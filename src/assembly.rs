@@ -21,14 +21,19 @@ use maftia_core::{
         Digest,
         deal::{Keyring, PublicKeys},
     },
-    id::{GroupId, PartyId},
-    path::InstanceId,
+    id::{GroupId, PartyId, Slot},
+    path::{InstanceId, Segment},
     protocol::{Kind, Protocol},
     replica::{self, Replica, Session, session},
     seat::{Directory, Owner, Seat},
     stream::{
-        atomic::Atomic, closing::Closing, consistent::ConsistentStream, fast::Fast,
-        reliable::ReliableStream, secure::Secure,
+        atomic::Atomic,
+        closing::Closing,
+        consistent::ConsistentStream,
+        fast::Fast,
+        open::{Reader, Shelved, reader},
+        reliable::ReliableStream,
+        secure::Secure,
     },
     wire,
 };
@@ -57,11 +62,12 @@ pub const DETACHED: [Kind; 5] =
     [Fast::KIND, Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
 
 /// The same for members that communicate.
-const DETACHED_SERVICES: [Kind; 9] = [
+const DETACHED_SERVICES: [Kind; 10] = [
     ReliableStream::KIND,
     ConsistentStream::KIND,
     Closing::<Fast>::KIND,
     Closing::<Secure<Fast>>::KIND,
+    Closing::<Shelved<Fast>>::KIND,
     Secure::<Fast>::KIND,
     Fast::KIND,
     Atomic::KIND,
@@ -177,16 +183,15 @@ impl Assembly {
     ) -> Result<(Node<Services<Q>>, Seat), NodeError> {
         let Owner::Party(group, party) = ring.owner() else { return Err(NodeError::Thread) };
         let group = self.config.group(group).ok_or(NodeError::Thread)?;
-        let members = PartyId::all(group.thresholds.n()).map(|at| Owner::Party(group.id, at));
         let mut seat = self.seat(ring, group);
         seat.id = InstanceId::root(group.id, group.epoch, SERVICES);
         let plan = Plan {
             seat: seat.clone(),
             spec: (),
             network_id: self.network_id(),
-            known: Arc::new(members.collect()),
+            known: Arc::clone(&self.everybody),
             key: None,
-            guests: None,
+            guests: self.guests(),
             durability,
             network: self.network(ring, group.address(party), Some(group.id)),
             pool: self.pool.clone(),
@@ -196,6 +201,46 @@ impl Assembly {
             frozen: Frozen::Fence,
         };
         Ok((Node::start(plan).await?, seat))
+    }
+
+    /// Where readers of an instance of members that communicate sit.
+    pub(crate) fn reading_seat(
+        &self,
+        ring: &Keyring,
+        group: GroupId,
+        path: &[Segment],
+    ) -> Option<Seat> {
+        let group = self.config.group(group)?;
+        let root = InstanceId::root(group.id, group.epoch, SERVICES);
+        let id = path.iter().fold(root, |id, segment| id.child(*segment));
+        Some(Seat { id, ..self.seat(ring, group) })
+    }
+
+    /// Starts a reader there.
+    pub(crate) async fn reader(
+        &self,
+        ring: &Keyring,
+        seat: Seat,
+        outputs: Box<dyn Fn(reader::Output) + Send>,
+    ) -> Result<Node<Reader>, NodeError> {
+        let (group, n) = (seat.group.id, seat.thresholds().n());
+        let members = PartyId::all(n).map(|at| Owner::Party(group, at));
+        Node::start(Plan {
+            seat,
+            spec: reader::Spec::from(Slot::FIRST),
+            network_id: self.network_id(),
+            known: Arc::new(members.chain([ring.owner()]).collect()),
+            key: Some(ring.identity().public().to_bytes().to_vec().into()),
+            guests: None,
+            durability: Durability::Memory(maftia_actors::log::Store::default()),
+            network: self.network(ring, None, Some(group)),
+            pool: self.pool.clone(),
+            placement: Placement::inline(),
+            outputs,
+            control: Box::new(|_, _, _| {}),
+            frozen: Frozen::Fence,
+        })
+        .await
     }
 
     /// What all who talk to each other must have in common: the keys, and what services begin with.

@@ -23,10 +23,17 @@ use maftia_core::{
         behaviour::{self, Behaviour, Mutate},
         oracle, property, size,
     },
-    stream::open::{
-        EVERY, Entry, Excerpt, Message, Publish, Reader, Shelf,
-        reader::{self, Input, Output},
-        shelf,
+    stream::{
+        atomic::{self, Atomic},
+        batch::Batch,
+        closing::{self, Closing, Engine, Ordered},
+        fast::Fast,
+        open::{
+            EVERY, Entry, Excerpt, Message, Publish, Reader, Shelf, Shelved,
+            reader::{self, Input, Output},
+            shelf,
+            shelved::{self, Shelvable},
+        },
     },
     thresholds::Thresholds,
 };
@@ -183,7 +190,7 @@ fn lies(seed: u64) -> Box<dyn Behaviour> {
 /// Two send, three read, one of them late; `f` members do anything, or lie where it matters here.
 #[test]
 fn outsiders_read_what_outsiders_sent_whatever_f_members_do() {
-    property(12, |seed| {
+    property(6, |seed| {
         let (n, f) = size(seed, &[4, 7]);
         let mut world = world(seed, n, f, 1 << 20);
         let how = if seed % 2 == 0 { lies } else { behaviour::any };
@@ -366,4 +373,71 @@ fn floods_cost_others_nothing() {
     let bounds = oracle::Bounds { instances: 200, waiting: 600, snapshot: 2 << 20 };
     oracle::bounded(&world, bounds).unwrap();
     assert_no_slander(&world);
+}
+
+/// What members say on a stream of their own, outsiders read as the members have it.
+fn outsiders_read_what_members_say<A: Shelvable<Spec: Default>>()
+where
+    Shelved<A>: Engine<Spec = shelved::Spec<A::Spec>>,
+{
+    property(6, |seed| {
+        let (n, f) = size(seed, &[4, 7]);
+        let mut world = World::new(seed, [(GROUP, Thresholds::asynchronous(n, f).unwrap())]);
+        world.set_adversary(Relents::at(UNFAIR_STEPS));
+        let engine = shelved::Spec { engine: A::Spec::default(), shelf: shelf::Spec::default() };
+        let spec = closing::Spec { engine, lag_max: 1 << 20 };
+        world.add_group::<Closing<Shelved<A>>>(GROUP, GROUP, |_| spec.clone());
+        corrupt(&mut world, seed, f, if seed % 2 == 0 { lies } else { behaviour::any });
+        world.set_restarts(seed % 3);
+        let client = World::client("r");
+        let seat = world.seat(client, GROUP, GROUP).child(Role::Stream.only());
+        world.add::<Reader>(seat.child(Shelved::<A>::SHELF), reader::Spec::from(Slot::FIRST));
+        pull(&mut world, client, 1_000);
+        let correct: Vec<_> =
+            world.members(GROUP).into_iter().filter(|owner| !world.is_corrupted(*owner)).collect();
+        for owner in &correct {
+            world.input::<Closing<Shelved<A>>>(
+                *owner,
+                closing::Input::Pull { up_to: Slot::new(u64::MAX) },
+            );
+            for wave in 0..3 {
+                let batch = Batch::of([format!("{owner:?} {wave}"), format!("{owner:?} {wave}b")]);
+                world.input::<Closing<Shelved<A>>>(*owner, closing::Input::Submit { batch });
+            }
+        }
+        let said = |world: &World| -> Vec<Bytes> {
+            let payload = |entry: Entry| match Ordered::read(&entry.payload) {
+                Ordered::Payload(payload) => Some(payload),
+                Ordered::Close | Ordered::Nothing => None,
+            };
+            read(world, client).into_iter().filter_map(payload).collect()
+        };
+        let own =
+            |said: &[Bytes]| said.iter().filter(|payload| payload.starts_with(b"Party")).count();
+        assert!(!world.run_while(|world| own(&said(world)) < 6 * correct.len()));
+        let delivered = |output: &closing::Output| match output {
+            closing::Output::Stream(atomic::Output::Deliver { batch, .. }) => {
+                batch.iter().collect::<Vec<_>>()
+            }
+            _ => Vec::new(),
+        };
+        for owner in &correct {
+            let all: Vec<_> =
+                world.outputs::<Closing<Shelved<A>>>(*owner).iter().flat_map(delivered).collect();
+            let read = said(&world);
+            let common = all.len().min(read.len());
+            assert_eq!(all[..common], read[..common]);
+        }
+        assert_no_slander(&world);
+    });
+}
+
+#[test]
+fn outsiders_read_what_members_order_in_rounds() {
+    outsiders_read_what_members_say::<Atomic>();
+}
+
+#[test]
+fn outsiders_read_what_members_order_with_a_leader() {
+    outsiders_read_what_members_say::<Fast>();
 }

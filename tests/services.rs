@@ -10,7 +10,7 @@ use maftia::{
     assembly::{Assembly, Reach},
     cs::{
         Anything, ArrayAgreement, AtomicStream, BinaryAgreement, BroadcastError, Group, Member,
-        OpenError, ReliableBroadcast, ReliableStream, StreamError,
+        OpenError, OpenStream, ReadError, ReliableBroadcast, ReliableStream, StreamError,
         services::{Input, Output, RELEASED_KEPT, Refused, Say, Services, Spec, Told},
     },
 };
@@ -242,5 +242,42 @@ fn members_agree_over_tcp() {
             assert!(member.accusations().await.unwrap().is_empty());
             member.leave(Duration::from_secs(1)).await;
         }
+    });
+}
+
+/// An outsider's payloads are typed, the end is the members', and what is no payload of the type is an error
+/// with a name.
+#[test]
+fn an_outsider_reads_a_stream_by_its_name_up_to_its_end() {
+    maftia::run(async {
+        let group: Group = Group::embedded(4).await.unwrap();
+        let mut reader = group.outsider().unwrap().read::<u32>("numbers").await.unwrap();
+        let mut odd = group.member(3).open::<OpenStream<String>>("numbers").await.unwrap();
+        let mut ends = Vec::new();
+        for member in 0..3 {
+            let end = group.member(member).open::<OpenStream<u32>>("numbers").await.unwrap();
+            ends.push(end);
+        }
+        odd.send(&"text".to_owned()).await.unwrap();
+        let error = reader.next().await.unwrap();
+        assert!(
+            matches!(error, Err(ReadError::Malformed { from, at: 0, .. }) if from.number() == 3),
+            "{error:?}"
+        );
+        let count = 200;
+        for number in 0..count {
+            ends[0].send(&number).await.unwrap();
+        }
+        for number in 0..count {
+            let delivery = reader.next().await.unwrap().unwrap();
+            assert_eq!((delivery.payload, delivery.from.number()), (number, 0));
+        }
+        let (proof, judge) = (reader.proof().await.unwrap(), group.outsider().unwrap());
+        assert_eq!(judge.verify("numbers", &proof), Ok(()));
+        assert!(proof.entries().count() > 0 && judge.verify("others", &proof).is_err());
+        ends[0].close().await.unwrap();
+        ends[1].close().await.unwrap();
+        assert_eq!(reader.next().await, None);
+        reader.close().await;
     });
 }

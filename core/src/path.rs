@@ -40,12 +40,14 @@ pub enum Role {
     Broadcast = 21,
     /// An instance that an application opened by name.
     Named = 22,
+    /// What outsiders read of a stream.
+    Readers = 23,
     /// A child of a protocol outside this project.
     Other = 255,
 }
 
 impl Role {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Round,
         Self::Proposal,
         Self::Commit,
@@ -59,6 +61,7 @@ impl Role {
         Self::Sender,
         Self::Broadcast,
         Self::Named,
+        Self::Readers,
         Self::Other,
     ];
 
@@ -87,6 +90,7 @@ impl Role {
             Self::Sender => "sender",
             Self::Broadcast => "broadcast",
             Self::Named => "named",
+            Self::Readers => "readers",
             Self::Other => "other",
         }
     }

@@ -12,14 +12,17 @@ use maftia_actors::{
 use maftia_core::{
     agreement::Predicate,
     config::Config,
-    crypto::deal::{Deal, Keyring},
+    crypto::{
+        SecretKey,
+        deal::{Deal, Keyring, self_made},
+    },
     id::{GroupId, PartyId},
     path::Role,
     seat::Seat,
 };
 
 use super::{
-    Anything, Class, Port, Terms,
+    Anything, Class, Outsider, Port, Terms,
     port::Registry,
     services::{Input, Refused, Services},
 };
@@ -141,6 +144,7 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
 
 /// All members of a group in this process.
 pub struct Group<Q: Predicate<Proof = Bytes> = Anything> {
+    assembly: Assembly,
     members: Vec<Member<Q>>,
 }
 
@@ -157,7 +161,16 @@ impl<Q: Predicate<Proof = Bytes>> Group<Q> {
             let durability = Durability::Memory(Store::default());
             members.push(Member::start(&assembly, &ring, durability).await?);
         }
-        Ok(Self { members })
+        Ok(Self { assembly, members })
+    }
+
+    /// One who is not in the group, with a key of its own that no dealer made.
+    pub fn outsider(&self) -> Result<Outsider, StartError> {
+        let secret = SecretKey::from_seed(&crate::seed()?);
+        let (config, public) = (self.assembly.config(), self.assembly.public());
+        let ring = Keyring::parse(config, Arc::clone(public), &self_made("outsider", &secret));
+        let ring = ring.expect("the group is open to such keys");
+        Ok(Outsider::new(&self.assembly, ring, GroupId::new(0)))
     }
 
     /// A member.
@@ -208,7 +221,7 @@ fn config(n: u16) -> Option<Config> {
     let members: Vec<_> = (1..=n).map(|port| format!("\"localhost:{port}\"")).collect();
     let (f, members) = (n.checked_sub(1)? / 3, members.join(", "));
     let text = format!(
-        "[[group]]\nname = \"cs\"\nservice = \"transactions\"\nfaults = {f}\nmembers = [{members}]\n"
+        "[clients]\nopen = true\n[[group]]\nname = \"cs\"\nservice = \"transactions\"\nfaults = {f}\nmembers = [{members}]\n"
     );
     (4..=64).contains(&n).then(|| Config::parse(&text).ok()).flatten()
 }

@@ -7,7 +7,8 @@
 //! |---|---|---|
 //! | [`Broadcast`](broadcast::Broadcast): `broadcast`, `deliver` | [`ReliableBroadcast`], [`ConsistentBroadcast`] | who speaks |
 //! | [`Agreement`](agreement::Agreement): `propose`, `decide` | [`BinaryAgreement`], [`ValidatedAgreement`], [`ArrayAgreement`] | the predicate |
-//! | [`Stream`](stream::Stream): `send`, `next`, `close` | [`ReliableStream`], [`ConsistentStream`], [`AtomicStream`], [`SecureAtomicStream`] | |
+//! | [`Stream`](stream::Stream): `send`, `next`, `close` | [`ReliableStream`], [`ConsistentStream`], [`AtomicStream`], [`OpenStream`], [`SecureAtomicStream`] | |
+//! | [`Reader`]: `next`, `certify`, `proof` | what an [`Outsider`] reads of an [`OpenStream`] | |
 //! | `toss` | [`ThresholdCoin`] | |
 //! | `sign`, `verify` | [`ThresholdSignature`] | |
 //! | `encrypt`, `open` | [`ThresholdCipher`] | |
@@ -44,6 +45,7 @@
 pub mod agreement;
 pub mod broadcast;
 pub mod group;
+pub mod outsider;
 pub mod port;
 pub mod services;
 pub mod stream;
@@ -60,9 +62,11 @@ pub use self::{
     agreement::{AgreementError, ArrayAgreement, BinaryAgreement, ValidatedAgreement},
     broadcast::{BroadcastError, ConsistentBroadcast, ReliableBroadcast},
     group::{Group, Member, OpenError},
+    outsider::{Outsider, ReadError, Reader},
     port::Port,
     stream::{
-        AtomicStream, ConsistentStream, Delivery, ReliableStream, SecureAtomicStream, StreamError,
+        AtomicStream, ConsistentStream, Delivery, OpenStream, ReliableStream, SecureAtomicStream,
+        StreamError,
     },
     threshold::{CipherError, ThresholdCipher, ThresholdCoin, ThresholdSignature},
 };

@@ -36,6 +36,7 @@ use maftia_core::{
         consistent::ConsistentStream,
         fast::{self, Fast},
         fifo,
+        open::{Shelved, shelved},
         reliable::ReliableStream,
         secure::{self, Secure},
     },
@@ -76,6 +77,8 @@ pub enum Spec<Q: Predicate<Proof = Bytes>> {
     Atomic(closing::Spec<fast::Spec>),
     /// A secure atomic stream.
     Secure(closing::Spec<secure::Spec<fast::Spec>>),
+    /// An open stream.
+    Open(closing::Spec<shelved::Spec<fast::Spec>>),
     /// A coin.
     Coin(()),
     /// A signature of the group.
@@ -105,6 +108,8 @@ pub enum Say {
     Atomic(closing::Input),
     /// Of a secure atomic stream.
     Secure(closing::Input),
+    /// Of an open stream.
+    Open(closing::Input),
     /// Of a coin.
     Coin(coin::Input),
     /// Of a signature.
@@ -134,6 +139,8 @@ pub enum Told {
     Atomic(closing::Output),
     /// A secure atomic stream.
     Secure(closing::Output),
+    /// An open stream.
+    Open(closing::Output),
     /// A coin.
     Coin(coin::Output),
     /// A signature.
@@ -149,7 +156,11 @@ impl Told {
     fn is_of_a_stream(&self) -> bool {
         matches!(
             self,
-            Self::ReliableStream(_) | Self::ConsistentStream(_) | Self::Atomic(_) | Self::Secure(_)
+            Self::ReliableStream(_)
+                | Self::ConsistentStream(_)
+                | Self::Atomic(_)
+                | Self::Secure(_)
+                | Self::Open(_)
         )
     }
 }
@@ -313,7 +324,8 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
             Reliable: Reliable, Consistent: Consistent, Binary: Binary, Validated: Validated<Q>,
             Array: Multivalued<Q>, ReliableStream: ReliableStream,
             ConsistentStream: ConsistentStream, Atomic: Closing<Fast>,
-            Secure: Closing<Secure<Fast>>, Coin: Coin, Signature: Signature,
+            Secure: Closing<Secure<Fast>>, Open: Closing<Shelved<Fast>>, Coin: Coin,
+            Signature: Signature,
             Cipher: Opening
         );
     }
@@ -324,7 +336,7 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
 }
 
 /// The number of one use of a name.
-fn number_of(class: &str, name: &str, usage: u32) -> u64 {
+pub(super) fn number_of(class: &str, name: &str, usage: u32) -> u64 {
     let digest = Digest::of("named instance", &wire::encode(&(class, name, usage)));
     let bytes = digest.as_bytes().first_chunk().expect("a digest has 32 bytes");
     u64::from_le_bytes(*bytes)
@@ -393,6 +405,7 @@ impl<Q: Predicate<Proof = Bytes>> Services<Q> {
             Spec::ConsistentStream(_) => Say::ConsistentStream(fifo::Input::Pull { up_to }),
             Spec::Atomic(_) => Say::Atomic(closing::Input::Pull { up_to: Slot::new(up_to) }),
             Spec::Secure(_) => Say::Secure(closing::Input::Pull { up_to: Slot::new(up_to) }),
+            Spec::Open(_) => Say::Open(closing::Input::Pull { up_to: Slot::new(up_to) }),
             _ => return,
         };
         fx.ask(Ask { number, spec: instance.spec.clone(), say: Some(say) });

@@ -9,6 +9,7 @@ use maftia_core::{
         batch::Batch,
         closing, fast,
         fifo::{self, lane::item_bytes_max},
+        open::{shelf, shelved},
         secure,
     },
     wire::limits::PAYLOAD_MAX,
@@ -78,6 +79,10 @@ pub enum Atomic {}
 #[derive(Debug)]
 pub enum SecureAtomic {}
 
+/// Of [`OpenStream`](super::OpenStream).
+#[derive(Debug)]
+pub enum Open {}
+
 /// The two streams that order by sender.
 macro_rules! by_sender {
     ($kind:ident, $class:ident, $name:literal) => {
@@ -128,7 +133,7 @@ fn of_fifo(output: fifo::Output) -> Option<Event> {
     })
 }
 
-/// The two streams of one order.
+/// The streams of one order.
 macro_rules! in_one_order {
     ($kind:ident, $class:ident, $name:literal, $places:expr, $limit:expr, $engine:expr) => {
         impl Kind for $kind {
@@ -177,6 +182,15 @@ in_one_order!(
     Places::Slot,
     PAYLOAD_MAX - SEALED,
     secure::Spec::default()
+);
+
+in_one_order!(
+    Open,
+    Open,
+    "open stream",
+    Places::SlotEach,
+    PAYLOAD_MAX - 1,
+    shelved::Spec { engine: fast::Spec::default(), shelf: shelf::Spec::default() }
 );
 
 /// What a ciphertext holds beside a payload at most, in bytes.

@@ -13,7 +13,7 @@ use maftia_core::{
     wire::{self, DecodeError},
 };
 
-pub use self::kind::{Atomic, Consistent, Event, Kind, Places, Reliable, SecureAtomic};
+pub use self::kind::{Atomic, Consistent, Event, Kind, Open, Places, Reliable, SecureAtomic};
 use super::{
     Class, Payload, Port, Terms,
     services::{Spec, Told},
@@ -28,7 +28,10 @@ pub type ConsistentStream<T> = Stream<Consistent, T>;
 /// Everybody gets the same payloads in the same order, and the end at the same place.
 pub type AtomicStream<T> = Stream<Atomic, T>;
 
-/// The same, and nobody reads a payload before its place in the order is fixed.
+/// Like [`AtomicStream`], and [outsiders](crate::cs::Outsider) can read it with proof.
+pub type OpenStream<T> = Stream<Open, T>;
+
+/// Like [`AtomicStream`], and nobody reads a payload before its place in the order is fixed.
 pub type SecureAtomicStream<T> = Stream<SecureAtomic, T>;
 
 /// How many batches, or slots of an atomic stream, may wait for the application in its inbox.

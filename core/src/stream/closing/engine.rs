@@ -6,6 +6,7 @@ use crate::{
         atomic::{self, Atomic},
         certified::Certified,
         fast::Fast,
+        open::Shelved,
         secure::{self, Author, Secure},
     },
 };
@@ -43,6 +44,8 @@ macro_rules! plain {
 plain!(Atomic, "closing atomic");
 plain!(Certified, "closing certified");
 plain!(Fast, "closing fast");
+plain!(Shelved<Atomic>, "closing shelved atomic");
+plain!(Shelved<Fast>, "closing shelved fast");
 
 /// What outsiders had members forward is not for a closing stream: it has members only.
 impl<A: secure::Engine> Engine for Secure<A> {

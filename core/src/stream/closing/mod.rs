@@ -59,6 +59,28 @@ const PAYLOAD: u8 = 0;
 /// What stands alone for a request to close.
 const CLOSE: u8 = 1;
 
+/// What a payload of the engine is, for outsiders that read it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// A payload of a user.
+    Payload(Bytes),
+    /// The request of its author that the stream end: with those of `f + 1` members it does.
+    Close,
+    /// Nothing that a correct member sends.
+    Nothing,
+}
+
+impl Ordered {
+    /// Reads what the engine ordered.
+    pub fn read(payload: &Bytes) -> Self {
+        match unmarked(payload) {
+            Some(payload) => Self::Payload(payload),
+            None if *payload == [CLOSE][..] => Self::Close,
+            None => Self::Nothing,
+        }
+    }
+}
+
 /// What makes two closing streams differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spec<S> {

@@ -5,6 +5,7 @@
 //! | [`Publish`] | members, on a [`Replica`](crate::replica::Replica) | gives each payload of an outsider a slot |
 //! | [`Session`](crate::replica::Session) | outsiders | sends payloads, each of which is ordered once |
 //! | [`Shelf`] | members | keeps entries, signs the chain over them, serves readers |
+//! | [`Shelved`] | members | an engine with a shelf beside it, for what members say |
 //! | [`Reader`] | outsiders | reads them, believes `f + 1`, gets certificates |
 //! | [`Certificate`], [`Excerpt`] | anybody | prove what stands in a slot, with the public keys alone |
 //!
@@ -35,6 +36,7 @@ mod publish;
 pub mod reader;
 mod readers;
 pub mod shelf;
+pub mod shelved;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,7 @@ pub use self::{
     reader::Reader,
     readers::READERS_MAX,
     shelf::Shelf,
+    shelved::Shelved,
 };
 
 /// The slots between two places where members sign. A signature and `f` checks a member for so many

@@ -360,3 +360,33 @@ fn a_certificate_shows_who_sent_forgeries() {
     assert!(!named.iter().any(|effect| matches!(effect, Effect::Output(_))));
     assert_eq!(reader.pending(), 0);
 }
+
+/// A reader asks again for what the link lost, and blames nobody; when nobody can be asked it waits.
+#[test]
+fn losses_are_nobodys_fault() {
+    let seat = seats(Owner::Client(client(1)));
+    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
+    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let source = |reader: &Reader| Peer::Foreign(GroupId::new(0), reader.source().unwrap());
+    let first = source(&reader);
+    let again = step(&mut reader, &seat, Event::Missed { from: first });
+    assert!(matches!(&again[0], Effect::Send { message: Message::Read { ticket: 2, .. }, .. }));
+    let begin = Message::Begin { ticket: 2, slot: Slot::FIRST, certificate: None };
+    step(&mut reader, &seat, Event::Message { from: first, message: begin });
+    let (from, to) = (slot(3), slot(5));
+    let gap = Message::Entries { ticket: 2, from, entries: entries(3, 2), to };
+    let next = step(&mut reader, &seat, Event::Message { from: first, message: gap });
+    assert!(matches!(&next[0], Effect::Send { message: Message::Read { ticket: 3, .. }, .. }));
+    assert_ne!(source(&reader), first);
+    let mut reads = 0;
+    for ticket in 3..20 {
+        let wrong = Message::Begin { ticket, slot: slot(7), certificate: None };
+        let event = Event::Message { from: source(&reader), message: wrong };
+        let effects = step(&mut reader, &seat, event);
+        let is_read = |effect: &&Effect<Reader>| {
+            matches!(effect, Effect::Send { message: Message::Read { .. }, .. })
+        };
+        reads += effects.iter().filter(is_read).count();
+    }
+    assert!(reads < 4, "it asks each once, and then waits for the alarm: {reads}");
+}

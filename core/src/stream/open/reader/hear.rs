@@ -1,6 +1,6 @@
 //! What a reader hears from members.
 
-use super::{Book, Certificate, Message, Output, PENDING_BYTES_MAX, Reader, genesis};
+use super::{Book, Certificate, Message, Output, PENDING_BYTES_MAX, Reader, Reading, genesis};
 use crate::{
     crypto::{Digest, Share},
     effects::Effects,
@@ -17,7 +17,9 @@ impl Reader {
         message: Message,
         fx: &mut Effects<'_, Self>,
     ) {
-        let own = self.reading.as_ref().is_some_and(|reading| reading.from == from);
+        // One that said that it is busy, or that was left, is not asked for anything.
+        let own = |reading: &Reading| reading.from == from && !reading.busy;
+        let own = self.reading.as_ref().is_some_and(own);
         match message {
             Message::Tip { slot, chain } => self.on_tip(from, slot, chain, fx),
             Message::Mark { slot, chain, share } => self.on_mark(from, slot, chain, share, fx),
@@ -82,6 +84,10 @@ impl Reader {
     ) {
         let (Some(book), Some(reading)) = (&mut self.book, &mut self.reading) else { return };
         let weight: u64 = entries.iter().map(Entry::weight).sum();
+        if reading.begun && first > book.end() {
+            // What lies between may be lost on the way, which is nobody's fault.
+            return self.rotate(fx);
+        }
         if !reading.begun || first != book.end() || to > reading.credit {
             return self.shun(Fault::Improper("entries that were not asked for".into()), fx);
         }

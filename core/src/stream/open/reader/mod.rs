@@ -205,8 +205,9 @@ impl Protocol for Reader {
                 self.on_message(from, message, fx);
             }
             Event::Timer(Timer::Retry) => self.on_retry(fx),
+            Event::Missed { from } => self.on_missed(from, fx),
             Event::Heard(never) => match never {},
-            Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
+            Event::Start | Event::Behind { .. } | Event::Dropped { .. } => {}
         }
         self.try_begin(fx);
         self.try_believe(fx);
@@ -277,25 +278,22 @@ impl Reader {
         fx.send(from, Message::Read { ticket, from: slot, proven, up_to: credit });
     }
 
-    /// Asks the next member that may have what this one does not send.
+    /// Asks the next member that may have what this one does not send. When there is none, which more than
+    /// `f` wrong members take, or silent ones, all may be asked again after the next alarm.
     fn rotate(&mut self, fx: &mut Effects<'_, Self>) {
-        let Some(reading) = &self.reading else { return };
+        let Some(reading) = &mut self.reading else { return };
         let n = fx.seat().thresholds().n();
-        let others = (1..=n).map(|step| PartyId::new((reading.from.number() + step) % n));
-        let next = others.clone().find(|other| {
-            !self.shunned.contains(other)
-                && !self.gone.contains_key(other)
-                && *other != reading.from
-        });
-        // More than `f` cannot be wrong; should they be, all are asked again.
-        if next.is_none() {
-            self.shunned.clear();
-            self.gone.clear();
+        let mut others = (1..n).map(|step| PartyId::new((reading.from.number() + step) % n));
+        let next =
+            others.find(|other| !self.shunned.contains(other) && !self.gone.contains_key(other));
+        if let Some(next) = next {
+            return self.read(next, fx);
         }
-        let mut others = others;
-        if let Some(next) = next.or_else(|| others.next()) {
-            self.read(next, fx);
-        }
+        (reading.begun, reading.busy, reading.moved) = (false, true, false);
+        self.tickets += 1;
+        self.shunned.clear();
+        self.gone.clear();
+        self.book.iter_mut().for_each(Book::doubt);
     }
 
     /// The member that entries come from is wrong: says so, and asks another.
@@ -393,6 +391,14 @@ impl Reader {
         }
         if let Some((slot, _)) = self.signing {
             fx.broadcast(Message::Sign { slot });
+        }
+    }
+
+    /// Frames of a member are lost: what it sent is asked for again.
+    fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
+        let source = self.source();
+        if let Some(from) = member(fx.seat(), from).filter(|from| Some(*from) == source) {
+            self.read(from, fx);
         }
     }
 

@@ -1,0 +1,280 @@
+//! One who is in no group, and reads what a group says to everybody.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use maftia_actors::{
+    node::{Node, NodeError, Stopped},
+    party::State,
+};
+use maftia_core::{
+    crypto::{Digest, deal::Keyring},
+    id::{GroupId, PartyId, Slot},
+    path::Role,
+    seat::Seat,
+    stream::{
+        closing::Ordered,
+        fast::Fast,
+        open::{self, Entry, Excerpt, Shelved, Unproven, reader},
+        secure::Author,
+    },
+    wire::{self, DecodeError},
+};
+use tokio::sync::{Notify, watch};
+
+use super::{Delivery, Payload, services::number_of, stream::Kind};
+use crate::assembly::Assembly;
+
+/// How many slots a reader is ahead of its application.
+const CREDIT: u64 = 256;
+
+/// The most bytes of what was read that wait for a certificate: those of some thousand small payloads, and of
+/// a few of the largest. What is above can be read, and is not part of a proof.
+const UNPROVEN_MAX: usize = 4 << 20;
+
+/// How long a reader that stops may take to say so.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Why reading goes wrong. Only the last one ends it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// What a member sent is nothing of the expected type.
+    #[error("what {from} sent at {at} cannot be decoded: {error}")]
+    Malformed {
+        /// Who.
+        from: PartyId,
+        /// Its slot.
+        at: u64,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// The members do not keep these slots any more.
+    #[error("lost slots {first} to {to}: this reader was too slow")]
+    Lagged {
+        /// The first slot that is lost.
+        first: u64,
+        /// The first slot that may come again.
+        to: u64,
+    },
+    /// There is nothing to prove: nothing came since the last proof, or too much to be shown at once.
+    #[error("nothing that could be shown came since the last proof")]
+    Nothing,
+    /// The reader has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// One who is not in the group. Every name that it reads takes a connection to each member, under the same
+/// key: an outsider reads one name at a time.
+pub struct Outsider {
+    assembly: Assembly,
+    ring: Keyring,
+    group: GroupId,
+}
+
+impl Outsider {
+    /// The client of this key ring, as one who reads what this group says.
+    pub fn new(assembly: &Assembly, ring: Keyring, group: GroupId) -> Self {
+        Self { assembly: assembly.clone(), ring, group }
+    }
+
+    /// Reads the [`OpenStream`](super::OpenStream) of this name from its beginning. It may be opened later.
+    /// Every handle that is open at a time needs an outsider of its own.
+    pub async fn read<T: Payload>(&self, name: &str) -> Result<Reader<T>, NodeError> {
+        let seat = self.seat(name).ok_or(NodeError::Thread)?;
+        let needed = seat.thresholds().one_correct();
+        let inbox = Arc::<Inbox>::default();
+        let told = Arc::clone(&inbox);
+        let outputs = Box::new(move |output| told.put(output));
+        let node = self.assembly.reader(&self.ring, seat, outputs).await?;
+        Ok(Reader {
+            states: node.states(),
+            node,
+            inbox,
+            needed,
+            ready: VecDeque::new(),
+            granted: 0,
+            reached: 0,
+            asked: BTreeSet::new(),
+            unproven: None,
+            proof: None,
+            over: false,
+            marker: PhantomData,
+        })
+    }
+
+    /// Checks what somebody passed on of the stream of this name. It needs no word with any member.
+    pub fn verify(&self, name: &str, proof: &Excerpt) -> Result<(), Unproven> {
+        let wrong = Unproven::Certificate { slot: proof.certificate.slot };
+        let seat = self.seat(name).ok_or(wrong)?;
+        proof.check(&seat.id, &*seat.keys.service)
+    }
+
+    /// Names that were opened again are other streams; this is the first one.
+    fn seat(&self, name: &str) -> Option<Seat> {
+        let number = number_of(super::stream::Open::NAME, name, 0);
+        let path = [Role::Named.at(number), Role::Stream.only(), Shelved::<Fast>::SHELF];
+        self.assembly.reading_seat(&self.ring, self.group, &path)
+    }
+}
+
+/// What the reader told and its user has not looked at. Bounded by its credit.
+#[derive(Default)]
+struct Inbox {
+    told: Mutex<VecDeque<reader::Output>>,
+    news: Notify,
+}
+
+impl Inbox {
+    fn put(&self, output: reader::Output) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push_back(output);
+        self.news.notify_one();
+    }
+
+    fn take(&self) -> Option<reader::Output> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// What an outsider reads of a stream.
+pub struct Reader<T> {
+    node: Node<open::Reader>,
+    states: watch::Receiver<State>,
+    inbox: Arc<Inbox>,
+    /// How many members end the stream.
+    needed: usize,
+    ready: VecDeque<Entry>,
+    granted: u64,
+    reached: u64,
+    asked: BTreeSet<PartyId>,
+    /// What came since the last certificate, and the chain before it.
+    unproven: Option<(Digest, Vec<Entry>)>,
+    proof: Option<Excerpt>,
+    over: bool,
+    marker: PhantomData<fn() -> T>,
+}
+
+impl<T: Payload> Reader<T> {
+    /// What comes next; `None` when the stream has ended.
+    pub async fn next(&mut self) -> Option<Result<Delivery<T>, ReadError>> {
+        while !self.over {
+            if let Some(entry) = self.ready.pop_front() {
+                match self.open(&entry) {
+                    Some(delivery) => return Some(delivery),
+                    None => continue,
+                }
+            }
+            match self.event().await {
+                Ok(reader::Output::Lagged { from, to }) => {
+                    (self.reached, self.unproven) = (to.number(), None);
+                    let (first, to) = (from.number(), to.number());
+                    return Some(Err(ReadError::Lagged { first, to }));
+                }
+                Ok(output) => self.sort(output),
+                Err(stopped) => {
+                    self.over = true;
+                    return Some(Err(stopped.into()));
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits until what was read so far is proven, and gives the proof of what came since the certificate before
+    /// that one: [`Outsider::verify`] of anybody checks it. Members sign for one reader four times in 64 slots at most;
+    /// beyond that this waits until they sign for all.
+    pub async fn proof(&mut self) -> Result<Excerpt, ReadError> {
+        if self.proof.is_none() && self.unproven.is_none() {
+            return Err(ReadError::Nothing);
+        }
+        self.node.ask(reader::Input::Certify).await?;
+        loop {
+            if let Some(proof) = self.proof.take() {
+                return Ok(proof);
+            }
+            if self.unproven.is_none() {
+                return Err(ReadError::Nothing);
+            }
+            match self.event().await? {
+                reader::Output::Lagged { from, to } => {
+                    (self.reached, self.unproven) = (to.number(), None);
+                    let (first, to) = (from.number(), to.number());
+                    return Err(ReadError::Lagged { first, to });
+                }
+                output => self.sort(output),
+            }
+        }
+    }
+
+    /// Stops reading.
+    pub async fn close(self) {
+        self.node.leave(GRACE).await;
+    }
+
+    /// The payload in an entry, if it bears one.
+    fn open(&mut self, entry: &Entry) -> Option<Result<Delivery<T>, ReadError>> {
+        let (Author::Member(from), at) = (entry.author, entry.slot.number()) else { return None };
+        match Ordered::read(&entry.payload) {
+            Ordered::Payload(payload) => Some(match wire::decode(&payload) {
+                Ok(payload) => Ok(Delivery { from, at, payload }),
+                Err(error) => Err(ReadError::Malformed { from, at, error }),
+            }),
+            Ordered::Close => {
+                self.asked.insert(from);
+                self.over = self.asked.len() >= self.needed;
+                None
+            }
+            Ordered::Nothing => None,
+        }
+    }
+
+    fn sort(&mut self, output: reader::Output) {
+        match output {
+            reader::Output::Deliver { before, entries, to, .. } => {
+                self.reached = to.number();
+                let (_, unproven) = self.unproven.get_or_insert((before, Vec::new()));
+                unproven.extend(entries.iter().cloned());
+                self.ready.extend(entries);
+                let bytes = unproven.iter().map(|entry| entry.payload.len() + size_of::<Entry>());
+                if bytes.sum::<usize>() > UNPROVEN_MAX {
+                    self.unproven = None;
+                }
+            }
+            reader::Output::Certified { certificate } => {
+                let Some((before, entries)) = self.unproven.take() else { return };
+                let rest: Vec<_> = entries
+                    .iter()
+                    .filter(|entry| entry.slot >= certificate.slot)
+                    .cloned()
+                    .collect();
+                self.unproven = (!rest.is_empty()).then_some((certificate.chain, rest));
+                self.proof = Some(Excerpt::new(before, &entries, certificate));
+            }
+            reader::Output::Lagged { .. } => {}
+        }
+    }
+
+    /// What the reader tells next, having given it credit.
+    async fn event(&mut self) -> Result<reader::Output, Stopped> {
+        if self.reached + CREDIT / 2 >= self.granted {
+            self.granted = self.reached + CREDIT;
+            self.node.ask(reader::Input::Pull { up_to: Slot::new(self.granted) }).await?;
+        }
+        loop {
+            if let Some(output) = self.inbox.take() {
+                return Ok(output);
+            }
+            if matches!(*self.states.borrow_and_update(), State::Stopped(_)) {
+                return Err(Stopped);
+            }
+            tokio::select! {
+                () = self.inbox.news.notified() => {}
+                changed = self.states.changed() => changed.map_err(|_| Stopped)?,
+            }
+        }
+    }
+}
