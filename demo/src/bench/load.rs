@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use maftia_core::{stream::batch::Batch, wire::limits};
@@ -36,6 +37,9 @@ const PAUSE_MIN: u64 = 500_000;
 /// The same where a batch is encrypted: each costs all parties together some milliseconds.
 const SEALED_PAUSE_MIN: u64 = 50_000_000;
 
+/// How long one that is held waits until it looks again.
+const HELD: Duration = Duration::from_millis(1);
+
 /// Hands payloads to a party.
 pub(crate) type Way = Box<dyn Fn(Batch) -> io::Result<()> + Send>;
 
@@ -55,6 +59,9 @@ pub(crate) struct Generator {
     pub(crate) news: Arc<News>,
     /// Set when all shall end early.
     pub(crate) stop: Arc<AtomicBool>,
+    /// Set while generators without a schedule shall wait: they load a group with what all its members
+    /// can take, and not with what the fastest ones can.
+    pub(crate) hold: Arc<AtomicBool>,
     /// Whether what goes this way is encrypted, a batch at a time.
     pub(crate) sealed: bool,
 }
@@ -101,6 +108,10 @@ impl Generator {
             let due = self.due(now.saturating_sub(span.start)).saturating_sub(sent);
             if over && (due == 0 || self.pace.is_none()) {
                 break false;
+            }
+            if self.pace.is_none() && self.hold.load(Ordering::Relaxed) {
+                thread::sleep(HELD);
+                continue;
             }
             if due == 0 {
                 let next = span.start + self.pace.map_or(0, |pace| pace.at(sent));
@@ -160,7 +171,10 @@ impl Generator {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on should fall over")]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
     #[test]
@@ -175,5 +189,35 @@ mod tests {
                 assert!(pace.due(pace.at(number) - 1) <= number, "and not before");
             }
         }
+    }
+    #[test]
+    fn one_that_is_held_sends_nothing_until_it_is_let_go() {
+        let (hold, sent) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let (way, stop) = (Arc::clone(&sent), Arc::<AtomicBool>::default());
+        let generator = Generator {
+            number: 0,
+            size: STAMP,
+            pace: None,
+            window: 8,
+            way: Box::new(move |batch| {
+                way.fetch_add(batch.len(), Ordering::Relaxed);
+                Ok(())
+            }),
+            news: Arc::default(),
+            stop: Arc::clone(&stop),
+            hold: Arc::clone(&hold),
+            sealed: false,
+        };
+        let start = clock::now();
+        let running = thread::spawn(move || generator.run(start..start + 10_000_000_000));
+        thread::sleep(10 * HELD);
+        assert_eq!(sent.load(Ordering::Relaxed), 0);
+        hold.store(false, Ordering::Relaxed);
+        while sent.load(Ordering::Relaxed) < 8 {
+            thread::sleep(HELD);
+            assert!(!running.is_finished(), "it had ten seconds");
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(running.join().unwrap().sent, 8);
     }
 }

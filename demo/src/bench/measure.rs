@@ -39,6 +39,10 @@ const VERDICT: Duration = Duration::from_secs(10);
 /// A span of the figures' timeline, in nanoseconds.
 const SLICE: u64 = 250_000_000;
 
+/// How many bytes of payloads a good party may have delivered less than another one until the generators
+/// at saturation wait for it: a quarter of what the parties keep for those who are behind.
+const APART_MAX: u64 = 64 << 20;
+
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
 
@@ -67,6 +71,8 @@ struct Run<'a> {
     good: Vec<usize>,
     start: u64,
     span: Range<u64>,
+    /// Set while a good party is far behind.
+    hold: Arc<AtomicBool>,
     signal: &'a mpsc::Receiver<()>,
     progress: &'a Progress,
 }
@@ -91,7 +97,8 @@ pub(crate) fn run(
     let faulty = plan.faulty().filter(|_| serves != Serves::Floor);
     let faulty = faulty.map(|(party, _)| usize::from(party));
     let good = (0..fleet.members.len()).filter(|place| Some(*place) != faulty).collect();
-    let run = Run { plan, fleet, good, start, span, signal, progress };
+    let hold = Arc::default();
+    let run = Run { plan, fleet, good, start, span, hold, signal, progress };
     match crowd {
         Some(crowd) => run.ask(crowd),
         None => run.submit(),
@@ -191,6 +198,7 @@ impl Run<'_> {
                 }),
                 news: Arc::clone(&member.news),
                 stop: Arc::clone(stop),
+                hold: Arc::clone(&self.hold),
             };
             let span = self.start..self.span.end;
             let thread = thread::Builder::new().name(format!("{} {party}", fleet::LOAD));
@@ -220,6 +228,7 @@ impl Run<'_> {
             let members = self.fleet.members.iter();
             let rates = members.map(|member| recent(&member.news.heard().samples));
             self.progress.step(&self.span, now, rates.fold(0.0, f64::max));
+            self.hold.store(self.is_apart(), Ordering::Relaxed);
             self.fleet.check(self.signal)?;
             if threads.iter().all(JoinHandle::is_finished) {
                 let fell = |_| Stop::new(Exit::Bug, "a thread of the load fell over", "");
@@ -236,6 +245,18 @@ impl Run<'_> {
             }
             thread::sleep(fleet::LOOK);
         }
+    }
+
+    /// Whether a good party has delivered much less than another one.
+    fn is_apart(&self) -> bool {
+        let delivered = self.good.iter().map(|place| {
+            let heard = self.fleet.members[*place].news.heard();
+            heard.samples.last().map_or(0, |sample| sample.delivered)
+        });
+        let (least, most) = delivered.fold((u64::MAX, 0), |(least, most), delivered| {
+            (least.min(delivered), most.max(delivered))
+        });
+        most.saturating_sub(least).saturating_mul(self.plan.size as u64) > APART_MAX
     }
 
     /// Waits until everybody who is good has so much, and asks what they saw.

@@ -39,6 +39,13 @@ const STARVING: u64 = 4;
 /// How often the patience with one lane doubles at most.
 const STRIKES_MAX: u32 = 16;
 
+/// How many items an epoch has that was long enough. After a shorter one a leader gets twice the time:
+/// it may have been slow only because all are busy.
+const LONG: u64 = 256;
+
+/// How often the time doubles at most: from a fifth of a second to some seconds.
+const DOUBLED_MAX: u32 = 4;
+
 /// How long a lane has been passed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Passed {
@@ -74,6 +81,10 @@ pub(super) struct Patience {
     pub(super) claimed: BTreeMap<PartyId, u64>,
     /// Where it was when its alarm was set.
     alarm: Option<Round>,
+    /// Where the epoch began.
+    began: Round,
+    /// How often the time of a leader is doubled now.
+    doubled: u32,
     urge_set: bool,
     urge_at: Round,
     /// How often its clock made it ask again since the last progress.
@@ -129,7 +140,8 @@ impl Patience {
         let passed = passed.map(|(lane, it)| (lane, Passed { since: 0, ..it })).collect();
         let (alarm, urge_set) = (self.alarm, self.urge_set);
         let signs = Signs { repeated: 0, roused: false, ..self.signs };
-        *self = Self { passed, alarm, urge_set, signs, ..Self::default() };
+        let doubled = self.doubled;
+        *self = Self { passed, alarm, doubled, urge_set, signs, ..Self::default() };
     }
 }
 
@@ -176,6 +188,10 @@ impl Fast {
         self.patience.urged = self.patience.since;
         self.patience.urges = 0;
         (self.patience.signs.roused, self.patience.signs.repeated) = (false, 0);
+        let items = self.place.number() - self.patience.began.number();
+        if items > 0 && items.is_multiple_of(LONG) {
+            self.patience.doubled = self.patience.doubled.saturating_sub(1);
+        }
         self.catch_up.progressed();
     }
 
@@ -303,6 +319,9 @@ impl Fast {
             }
         }
         self.epoch += 1;
+        if self.place.number() < self.patience.began.number() + LONG {
+            self.patience.doubled = (self.patience.doubled + 1).min(DOUBLED_MAX);
+        }
         self.begin(below, fx);
     }
 
@@ -310,6 +329,7 @@ impl Fast {
     pub(super) fn begin(&mut self, below: Position, fx: &mut Effects<'_, Self>) {
         self.below = below;
         self.patience.enter();
+        self.patience.began = self.place;
         self.cuts = super::cuts::Cuts::at(self.place, self.chain);
         self.catch_up.forget();
         self.lanes.unsay();
@@ -326,7 +346,10 @@ impl Fast {
         let Some(after) = self.spec.impatience.filter(|_| self.patience.waiting) else { return };
         if self.patience.alarm.is_none() && !self.patience.left {
             self.patience.alarm = Some(self.place);
-            fx.arm(Timer::Leave, after);
+            fx.arm(
+                Timer::Leave,
+                Span::micros(after.as_micros().saturating_mul(1 << self.patience.doubled)),
+            );
         }
         if !self.patience.urge_set && self.patience.urges < URGES_MAX {
             self.patience.urge_set = true;

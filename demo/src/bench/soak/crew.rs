@@ -118,6 +118,7 @@ impl Hand {
             way: Box::new(move |batch| word::say(&mut &*lock(&socket), &Order::Submit(batch))),
             news: Arc::clone(&news),
             stop: Arc::clone(&stop),
+            hold: Arc::default(),
             sealed: false,
         };
         let thread = thread::Builder::new().name(fleet::LOAD.to_owned());
