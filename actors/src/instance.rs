@@ -20,7 +20,7 @@ use maftia_core::{
     protocol::Protocol,
     seat::Seat,
     tree::{BadSnapshot, Tree},
-    wire,
+    wire::{self, Rope},
 };
 
 use crate::{
@@ -32,10 +32,6 @@ use crate::{
 
 /// The most mail that an actor takes before what it caused leaves, and others have their turn.
 const BATCH: usize = 64;
-
-/// The largest saved tree whose memory is kept for the next one, in bytes: twice what a raw stream
-/// keeps. A larger one pays for fresh pages rather than hold that much between its snapshots.
-const SAVED_MAX: usize = 512 << 20;
 
 /// Where the outputs of a root go, with their numbers.
 pub(crate) type Up<P> = Box<dyn Fn(u64, <P as Protocol>::Output)>;
@@ -64,8 +60,6 @@ pub(crate) struct Resident<P: Protocol> {
     hand: Cell<VecDeque<Letter<P>>>,
     /// The room that its next snapshot needs, in bytes, if it is as the last.
     size: Cell<usize>,
-    /// The tree as it was saved last.
-    saved: RefCell<Bytes>,
     /// The paper that its desk writes on.
     paper: Cell<Vec<Wish<P>>>,
 }
@@ -111,7 +105,6 @@ impl<P: Protocol> Resident<P> {
             pulse: party.pulse().enter(&id),
             hand: Cell::default(),
             size: Cell::new(0),
-            saved: RefCell::default(),
             paper: Cell::default(),
         });
         let lodger = Rc::clone(&resident);
@@ -297,19 +290,12 @@ impl<P: Protocol> Resident<P> {
 }
 
 impl<P: Protocol> Lodger for Resident<P> {
-    fn save(&self) -> Bytes {
-        // Trees hold megabytes: a buffer that grows to that copies all of it several times.
-        // Fresh memory for them costs more than to fill it, so that of the last snapshot is used again.
-        let mut bytes = emptied(self.saved.take());
-        bytes.reserve(self.size.get());
-        self.tree.borrow().save_onto(&mut bytes);
-        self.size.set(bytes.len() + bytes.len() / 8);
-        let keeps = bytes.capacity() <= SAVED_MAX;
-        let bytes = Bytes::from(bytes);
-        if keeps {
-            self.saved.replace(bytes.clone());
-        }
-        bytes
+    fn save(&self) -> Rope {
+        // Trees hold megabytes, most of them payloads, which the rope shares.
+        let mut rope = Rope::onto(Vec::with_capacity(self.size.get()));
+        self.tree.borrow().save_onto(&mut rope);
+        self.size.set(rope.own() + rope.own() / 8);
+        rope
     }
 
     /// A frame that fells its actor is skipped if it is the newest record: the party went down before
@@ -356,33 +342,4 @@ impl<P: Protocol> Lodger for Resident<P> {
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
-}
-
-/// The memory of these bytes with nothing in it, if nobody else reads them; or none.
-fn emptied(bytes: Bytes) -> Vec<u8> {
-    let emptied = bytes.try_into_mut().map(|mut bytes| {
-        bytes.clear();
-        Vec::from(bytes)
-    });
-    emptied.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_used_again_only_when_nobody_reads_it() {
-        for (len, capacity) in [(7, 7), (7, 4_096), (100_000, 300_000)] {
-            let mut bytes = Vec::with_capacity(capacity);
-            bytes.resize(len, 1);
-            let (place, bytes) = (bytes.as_ptr(), Bytes::from(bytes));
-            let reader = bytes.clone();
-            assert_eq!(emptied(bytes).capacity(), 0);
-            assert_eq!(reader, vec![1; len]);
-            let again = emptied(reader);
-            assert!(again.is_empty() && again.capacity() >= len && again.as_ptr() == place);
-        }
-        assert_eq!(emptied(Bytes::new()).capacity(), 0);
-    }
 }

@@ -23,6 +23,7 @@ use maftia_core::{
     protocol::Protocol,
     seat::{Directory, Owner},
     time::Span,
+    wire::Rope,
 };
 use tokio::sync::watch;
 
@@ -43,7 +44,7 @@ use crate::{
 /// What a party asks of an actor whose type it does not know.
 pub(crate) trait Lodger {
     /// The tree as bytes.
-    fn save(&self) -> Bytes;
+    fn save(&self) -> Rope;
     /// Takes mail from the log again. With `newest` nothing comes after it.
     fn replay(&self, lsn: Lsn, mail: &[u8], newest: bool) -> Result<(), String>;
     /// After a replay: hands out what is unanswered.
@@ -238,7 +239,7 @@ impl Party {
             _ => None,
         };
         Ok(History {
-            snapshot: snapshot.into_iter().find(|(of, _)| of == id).map(|(_, tree)| tree),
+            snapshot: snapshot.into_iter().find(|(of, _)| of == id).map(|(_, tree)| tree.flat()),
             mail: recovered.records.into_iter().filter_map(took).collect(),
         })
     }
@@ -372,9 +373,10 @@ impl Party {
         self.release();
         let trees: Vec<_> =
             self.lodgers.borrow().iter().map(|(id, lodger)| (id.clone(), lodger.save())).collect();
-        let links = maftia_core::wire::encode(&(self.links.save(), self.outbox.borrow().taken()));
+        let mut links = Rope::default();
+        links.add(&(self.links.save(), self.outbox.borrow().taken()));
         let snapshot = Snapshot { at: self.last.get(), trees, links };
-        self.segment.set(segment_bytes(snapshot.bytes()));
+        self.segment.set(segment_bytes(snapshot.own()));
         self.log.borrow_mut().replace(snapshot);
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     id::{PartyId, Peer},
     path::{InstanceId, Segment},
     protocol::Protocol,
+    wire::bulk,
 };
 
 /// One piece of mail for a tree whose root is a `P`.
@@ -41,6 +42,7 @@ pub enum Mail<P: Protocol> {
         /// The addressee.
         instance: InstanceId,
         /// The message, encoded.
+        #[serde(with = "bulk")]
         bytes: Bytes,
     },
     /// An alarm went off.

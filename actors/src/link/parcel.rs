@@ -28,6 +28,7 @@ static CONTEXT: LazyLock<[u8; 32]> =
 pub struct Parcel {
     /// The length of the encoded instance in two bytes, and the instance.
     pub(super) address: Bytes,
+    #[serde(with = "wire::bulk")]
     pub(super) body: Bytes,
     pub(super) digest: Digest,
 }

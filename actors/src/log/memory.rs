@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use maftia_core::wire::Rope;
 use tokio::sync::watch;
 
 use super::{
@@ -20,7 +21,7 @@ pub struct Store(Arc<Mutex<Contents>>);
 struct Contents {
     snapshot: Option<Snapshot>,
     /// The records after the snapshot, in chunks.
-    chunks: Vec<Vec<u8>>,
+    chunks: Vec<Rope>,
     last: Lsn,
 }
 
@@ -64,8 +65,8 @@ impl Store {
     fn read(&self) -> Recovered {
         self.lock(|contents| {
             let first = contents.snapshot.as_ref().map_or(0, |snapshot| snapshot.at) + 1;
-            let records = contents.chunks.iter().flat_map(|chunk| draft::records(chunk));
-            let read = |bytes| Record::read(bytes).expect("our own record");
+            let records = contents.chunks.iter().flat_map(|chunk| draft::records(chunk.flat()));
+            let read = |bytes| Record::read(&bytes).expect("our own record");
             Recovered {
                 snapshot: contents.snapshot.clone(),
                 records: (first..).zip(records.map(read)).collect(),
@@ -92,17 +93,10 @@ impl Log for Memory {
         let (store, draft, last) = (&self.store, &mut self.draft, self.last);
         store.lock(|contents| {
             contents.last = last;
-            if draft.len() > CHUNK / 4 {
-                let mut chunk = draft.replace(Vec::new());
-                chunk.shrink_to_fit();
-                return contents.chunks.push(chunk);
-            }
             match contents.chunks.last_mut() {
-                Some(chunk) if chunk.capacity() - chunk.len() >= draft.len() => {
-                    draft.move_to(chunk);
-                }
+                Some(chunk) if chunk.own() + draft.own() <= CHUNK => draft.move_to(chunk),
                 _ => {
-                    let mut chunk = Vec::with_capacity(CHUNK);
+                    let mut chunk = Rope::onto(Vec::with_capacity(CHUNK));
                     draft.move_to(&mut chunk);
                     contents.chunks.push(chunk);
                 }

@@ -46,11 +46,11 @@ impl Recovered {
     /// How much a segment that begins with such a snapshot grows before another one replaces it: a
     /// large party is not saved more often than it has written twice its size.
     pub(crate) fn segment_bytes(&self) -> u64 {
-        segment_bytes(self.snapshot.as_ref().map_or(0, Snapshot::bytes))
+        segment_bytes(self.snapshot.as_ref().map_or(0, Snapshot::own))
     }
 }
 
-/// How much a segment grows whose snapshot has so many bytes.
+/// How much a segment grows whose snapshot has so many bytes of its own.
 pub(crate) fn segment_bytes(snapshot: u64) -> u64 {
     SEGMENT_BYTES.max(2 * snapshot)
 }

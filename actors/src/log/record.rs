@@ -7,7 +7,7 @@ use maftia_core::{
     path::InstanceId,
     protocol::Protocol,
     seat::Owner,
-    wire::{self, DecodeError},
+    wire::{self, DecodeError, Rope},
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +46,11 @@ pub enum Record {
     Forgot(Owner),
 }
 
-/// Writes itself into a log, once: what is logged is never encoded to be copied.
+/// Writes itself into a log, once: what is logged is never encoded to be copied, and payloads are shared
+/// with whoever else has them.
 pub trait Inscribe {
     /// Appends the bytes of one record.
-    fn inscribe(&self, to: &mut Vec<u8>);
+    fn inscribe(&self, to: &mut Rope);
 }
 
 /// The first byte of a record.
@@ -66,26 +67,26 @@ pub(crate) struct Taking<'a, P: Protocol> {
 }
 
 impl<P: Protocol> Inscribe for Taking<'_, P> {
-    fn inscribe(&self, to: &mut Vec<u8>) {
+    fn inscribe(&self, to: &mut Rope) {
         took(to, self.instance, self.origin);
-        wire::encode_onto(self.mail, to);
+        to.add(self.mail);
     }
 }
 
 impl Inscribe for Record {
-    fn inscribe(&self, to: &mut Vec<u8>) {
+    fn inscribe(&self, to: &mut Rope) {
         match self {
             Self::Took(Entry { instance, origin, mail }) => {
                 took(to, &wire::encode(instance), *origin);
-                to.extend_from_slice(mail);
+                to.share(mail);
             }
             Self::Skipped(lsn) => {
-                to.push(SKIPPED);
-                to.extend_from_slice(&lsn.to_le_bytes());
+                to.copy(&[SKIPPED]);
+                to.copy(&lsn.to_le_bytes());
             }
             Self::Forgot(owner) => {
-                to.push(FORGOT);
-                wire::encode_onto(owner, to);
+                to.copy(&[FORGOT]);
+                to.add(owner);
             }
         }
     }
@@ -93,22 +94,23 @@ impl Inscribe for Record {
 
 /// What stands before the mail: the kind, the instance, and the origin or nothing, each behind its
 /// length.
-fn took(to: &mut Vec<u8>, instance: &[u8], origin: Option<Origin>) {
-    to.push(TOOK);
+fn took(to: &mut Rope, instance: &[u8], origin: Option<Origin>) {
+    to.copy(&[TOOK]);
     let len = u16::try_from(instance.len()).expect("names of instances are short");
-    to.extend_from_slice(&len.to_le_bytes());
-    to.extend_from_slice(instance);
-    let at = to.len();
-    to.push(0);
+    to.copy(&len.to_le_bytes());
+    to.copy(instance);
+    let gap = to.gap::<1>();
     if let Some(origin) = origin {
-        wire::encode_onto(&origin, to);
-        to[at] = u8::try_from(to.len() - at - 1).expect("an origin is three numbers and a name");
+        let at = to.len();
+        to.add(&origin);
+        let len = u8::try_from(to.len() - at).expect("an origin is three numbers and a name");
+        to.fill(gap, [len]);
     }
 }
 
 impl Record {
     /// The record that these bytes are.
-    pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn read(bytes: &Bytes) -> Result<Self, DecodeError> {
         let short = || DecodeError::Malformed("a record ends in its middle".into());
         let (kind, rest) = bytes.split_first().ok_or_else(short)?;
         match *kind {
@@ -121,7 +123,7 @@ impl Record {
                 Ok(Self::Took(Entry {
                     instance: wire::decode_own(instance)?,
                     origin: if origin.is_empty() { None } else { wire::decode_own(origin)? },
-                    mail: Bytes::copy_from_slice(mail),
+                    mail: bytes.slice_ref(mail),
                 }))
             }
             SKIPPED => Ok(Self::Skipped(Lsn::from_le_bytes(rest.try_into().map_err(|_| short())?))),
@@ -137,16 +139,25 @@ pub struct Snapshot {
     /// The last record that is in it.
     pub at: Lsn,
     /// The trees of all actors.
-    pub trees: Vec<(InstanceId, Bytes)>,
+    pub trees: Vec<(InstanceId, Rope)>,
     /// The sessions of the links: what peers have not acknowledged, and what was taken from them.
-    pub links: Bytes,
+    pub links: Rope,
 }
 
 impl Snapshot {
     /// How much it weighs, in bytes.
     pub fn bytes(&self) -> u64 {
-        let trees = self.trees.iter().map(|(_, tree)| tree.len());
-        (trees.sum::<usize>() + self.links.len()) as u64
+        self.ropes().map(|rope| rope.len() as u64).sum()
+    }
+
+    /// How many of these bytes are its own: payloads it shares with the records that brought them.
+    pub fn own(&self) -> u64 {
+        self.ropes().map(|rope| rope.own() as u64).sum()
+    }
+
+    /// The trees, then the links.
+    pub(super) fn ropes(&self) -> impl Iterator<Item = &Rope> {
+        self.trees.iter().map(|(_, tree)| tree).chain([&self.links])
     }
 }
 
@@ -167,11 +178,12 @@ mod tests {
             Record::Skipped(7),
             Record::Forgot(from),
         ] {
-            let mut bytes = Vec::new();
-            record.inscribe(&mut bytes);
+            let mut rope = Rope::default();
+            record.inscribe(&mut rope);
+            let bytes = rope.flat();
             assert_eq!(Record::read(&bytes), Ok(record));
             for end in 0..bytes.len() {
-                assert!(Record::read(&bytes[..end]).is_err(), "cut at {end}");
+                assert!(Record::read(&bytes.slice(..end)).is_err(), "cut at {end}");
             }
         }
     }

@@ -104,7 +104,7 @@ impl Party {
         let snapshot = recovered.snapshot.unwrap_or_default();
         if !snapshot.links.is_empty() {
             let (saved, taken) =
-                maftia_core::wire::decode_own(&snapshot.links).map_err(StartError::Links)?;
+                maftia_core::wire::decode_own(&snapshot.links.flat()).map_err(StartError::Links)?;
             links.load(saved);
             *outbox.taken_mut() = taken;
         }
@@ -127,7 +127,9 @@ impl Party {
             log: RefCell::new(log),
             outbox: RefCell::new(outbox),
             lodgers: RefCell::default(),
-            saved: RefCell::new(snapshot.trees.into_iter().collect()),
+            saved: RefCell::new(
+                snapshot.trees.into_iter().map(|(id, tree)| (id, tree.flat())).collect(),
+            ),
             state,
             live: Cell::new(false),
             pending: RefCell::default(),

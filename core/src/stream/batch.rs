@@ -3,13 +3,17 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{crypto::Digest, wire::limits};
+use crate::{
+    crypto::Digest,
+    wire::{bulk, limits},
+};
 
 /// Payloads end to end in one shared slice; the stream never decodes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Where each payload ends.
     ends: Vec<u32>,
+    #[serde(with = "bulk")]
     bytes: Bytes,
 }
 

@@ -15,7 +15,7 @@ use crate::{
     path::{Path, Segment},
     protocol::{Early, Event, Kind, Protocol},
     seat::{Owner, Seat},
-    wire,
+    wire::{self, Rope},
 };
 
 /// What a tree asks of an inline instance whose type it does not know.
@@ -24,7 +24,7 @@ pub(super) trait Node: Send + Debug {
     fn step(&mut self, at: &Path, what: What, inside: &mut Interior, outside: &mut dyn Outside);
     fn early(&self, child: Segment) -> Early;
     fn boxed_clone(&self) -> Box<dyn Node>;
-    fn save(&self) -> Bytes;
+    fn save(&self, to: &mut Rope);
     fn reopen(&self, ask: &[u8], saved: super::save::Saved<'_>) -> Result<(), wire::DecodeError>;
 }
 
@@ -84,8 +84,8 @@ impl<C: Protocol, P: Protocol> Node for Inline<C, P> {
         })
     }
 
-    fn save(&self) -> Bytes {
-        wire::encode(&self.state)
+    fn save(&self, to: &mut Rope) {
+        to.add(&self.state);
     }
 
     fn reopen(
@@ -111,7 +111,7 @@ pub(super) fn read<P: Protocol>(seat: &Seat, what: What) -> Result<Event<P>, (Pe
             Event::Message { from: Peer::Member(me), message: unpack(parcel) }
         }
         What::Frame { from, bytes } => {
-            let message = wire::decode::<P::Message>(&bytes)
+            let message = wire::decode_shared::<P::Message>(&bytes)
                 .map_err(|error| (from, Fault::Undecodable(error.to_string())))?;
             P::admit(seat, from, &message).map_err(|fault| (from, fault))?;
             Event::Message { from, message }

@@ -2,6 +2,8 @@
 //!
 //! The states of inline instances are erased inside the tree. Their types are found again by giving
 //! each parent the ask that opened the child: its `route` names the type.
+//!
+//! A saved tree is what it is without these states, then each of them, all behind their lengths.
 
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use crate::{
     path::{Path, Segment},
     protocol::Protocol,
     seat::Seat,
-    wire::{self, DecodeError},
+    wire::{self, DecodeError, Rope},
 };
 
 /// A snapshot that cannot be read back. It was damaged, or written by another version.
@@ -41,7 +43,7 @@ struct Snapshot<R> {
     root: R,
     inputs: u64,
     outputs: u64,
-    nodes: Vec<(Path, Bytes, Bytes)>,
+    nodes: Vec<(Path, Bytes)>,
     jobs: Vec<(Path, Segment, Bytes, Job)>,
     detached: Vec<(Segment, Edge)>,
     alarms: Vec<(Path, Bytes, Armed)>,
@@ -54,24 +56,24 @@ struct Snapshot<R> {
 impl<P: Protocol> Tree<P> {
     /// The whole tree as bytes. Two trees that are equal have equal bytes.
     pub fn save(&self) -> Bytes {
-        let mut bytes = Vec::new();
-        self.save_onto(&mut bytes);
-        bytes.into()
+        let mut rope = Rope::default();
+        self.save_onto(&mut rope);
+        rope.flat()
     }
 
-    /// Writes what [`save`](Self::save) gives behind other bytes: who knows how large a tree is saves
-    /// the growing.
-    pub fn save_onto(&self, to: &mut Vec<u8>) {
+    /// Writes what [`save`](Self::save) gives behind other bytes. Large payloads are shared with the
+    /// tree, not copied.
+    pub fn save_onto(&self, to: &mut Rope) {
         let inside = &self.interior;
-        let node = |(path, slot): (&Path, &Slot)| {
-            let node = slot.node.as_ref().expect("a tree is saved when it is at rest");
-            (path.clone(), slot.ask.clone(), node.save())
-        };
         let snapshot = Snapshot {
             root: &self.root,
             inputs: self.inputs,
             outputs: self.outputs,
-            nodes: inside.nodes.iter().map(node).collect(),
+            nodes: inside
+                .nodes
+                .iter()
+                .map(|(path, slot)| (path.clone(), slot.ask.clone()))
+                .collect(),
             jobs: inside
                 .jobs
                 .iter()
@@ -88,18 +90,27 @@ impl<P: Protocol> Tree<P> {
             lobby: inside.lobby.clone(),
             said: inside.said.clone(),
         };
-        wire::encode_onto(&snapshot, to);
+        behind_its_length(to, |to| to.add(&snapshot));
+        for slot in inside.nodes.values() {
+            let node = slot.node.as_ref().expect("a tree is saved when it is at rest");
+            behind_its_length(to, |to| node.save(to));
+        }
     }
 
     /// The tree that was saved. Opens its detached children again, without an input; everything else
     /// that it waits for is asked for by [`rouse`](Self::rouse).
     pub fn load<H: Host<P>>(seat: Seat, bytes: &[u8], host: &mut H) -> Result<Self, BadSnapshot> {
-        let saved: Snapshot<P> = wire::decode_own(bytes)?;
+        let mut rest = bytes;
+        let saved: Snapshot<P> = wire::decode_own(part(&mut rest)?)?;
         let seat = Arc::new(seat);
         let mut interior = Interior::default();
         interior.said = saved.said;
-        for (path, ask, state) in saved.nodes {
+        for (path, ask) in saved.nodes {
+            let state = part(&mut rest)?;
             reopen::<P>(&seat, &mut interior, &path, &ask, Part::State(state))?;
+        }
+        if !rest.is_empty() {
+            return Err(DecodeError::Trailing(rest.len()).into());
         }
         for (path, at, ask, job) in saved.jobs {
             reopen::<P>(&seat, &mut interior, &below(&path, at), &ask, Part::Job(job))?;
@@ -133,9 +144,30 @@ impl<P: Protocol> Tree<P> {
     }
 }
 
+/// Writes something behind its length.
+fn behind_its_length(to: &mut Rope, write: impl FnOnce(&mut Rope)) {
+    let gap = to.gap::<LENGTH>();
+    let begin = to.len();
+    write(to);
+    to.fill(gap, ((to.len() - begin) as u64).to_le_bytes());
+}
+
+/// The bytes of a length.
+const LENGTH: usize = size_of::<u64>();
+
+/// Reads what stands behind its length.
+fn part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let short = || DecodeError::Malformed("it ends in its middle".into());
+    let (length, bytes) = rest.split_first_chunk::<LENGTH>().ok_or_else(short)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+    let (part, behind) = bytes.split_at_checked(length).ok_or_else(short)?;
+    *rest = behind;
+    Ok(part)
+}
+
 /// What is put back: the state of an instance, or an unanswered job.
-pub(super) enum Part {
-    State(Bytes),
+pub(super) enum Part<'a> {
+    State(&'a [u8]),
     Job(Job),
 }
 
@@ -144,7 +176,7 @@ fn reopen<P: Protocol>(
     interior: &mut Interior,
     path: &Path,
     ask: &Bytes,
-    part: Part,
+    part: Part<'_>,
 ) -> Result<(), BadSnapshot> {
     let (at, parent) = path.split_last().expect("the root is no child");
     let saved = Saved {
@@ -174,7 +206,7 @@ pub(super) struct Saved<'a> {
     pub(super) seat: Option<Arc<Seat>>,
     parent: Path,
     at: Segment,
-    part: Option<Part>,
+    part: Option<Part<'a>>,
     interior: &'a mut Interior,
     error: Option<DecodeError>,
 }

@@ -1,9 +1,12 @@
 //! Encoding and decoding of plain data.
 
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
-use super::{compact::Compact, limits};
+use super::{bulk, compact::Compact, limits};
 
 /// Room for a control message, so that most are written without growing the buffer.
 const SMALL: usize = 128;
@@ -55,17 +58,31 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     decode_own(bytes)
 }
 
+/// The value that a frame encodes. Its [`bulk`](super::bulk) shares the bytes of the frame.
+pub fn decode_shared<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, DecodeError> {
+    bulk::lending(bytes, || decode(bytes))
+}
+
 /// The value that bytes of this party's own making encode, however many: snapshots and log records.
 pub fn decode_own<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut rest = bytes;
-    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(limits::DEPTH_MAX);
     let value = T::deserialize(&mut deserializer)
         .map_err(|error| DecodeError::Malformed(truncated(&error.to_string())))?;
-    match rest.len() {
-        0 => Ok(value),
-        rest => Err(DecodeError::Trailing(rest)),
+    match IgnoredAny::deserialize(&mut deserializer) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
+        // A byte follows, or it could not have been read for the beginning of a value.
+        _ => Err(DecodeError::Trailing(behind::<T>(bytes))),
     }
+}
+
+/// How many bytes stand behind the value. Only a reader that copies can tell.
+fn behind<T: DeserializeOwned>(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    deserializer.set_max_depth(limits::DEPTH_MAX);
+    let _ = T::deserialize(&mut deserializer);
+    rest.len()
 }
 
 /// An error text can quote a peer's bytes: no control characters, and not at any length.

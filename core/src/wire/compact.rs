@@ -10,8 +10,11 @@
 
 use std::{convert::Infallible, fmt};
 
+use bytes::Bytes;
 use rmp::encode::{self, ByteBuf, ValueWriteError};
 use serde::ser::{self, Serialize};
+
+use super::bulk;
 
 /// A type that breaks the rules of this encoding.
 #[derive(Debug)]
@@ -47,17 +50,41 @@ impl From<ValueWriteError<Infallible>> for Unencodable {
 }
 
 /// Writes values one after another into a buffer.
-pub(super) struct Compact(ByteBuf);
+pub(super) struct Compact(ByteBuf, Option<Shared>);
+
+/// Large pieces that are not copied, and how many bytes of the buffer stand before each.
+type Shared = Vec<(usize, Bytes)>;
 
 impl Compact {
     /// A serializer that writes behind these bytes.
     pub(super) fn onto(bytes: Vec<u8>) -> Self {
-        Self(ByteBuf::from_vec(bytes))
+        Self(ByteBuf::from_vec(bytes), None)
     }
 
-    /// What was written.
+    /// A serializer that writes behind these bytes and pieces, and shares what is bulk.
+    pub(super) fn sharing(bytes: Vec<u8>, shared: Shared) -> Self {
+        Self(ByteBuf::from_vec(bytes), Some(shared))
+    }
+
+    /// What was written, where nothing is shared.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0.into_vec()
+    }
+
+    /// What was written, and what is shared.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Shared) {
+        (self.0.into_vec(), self.1.unwrap_or_default())
+    }
+
+    /// Shares the bytes that lie beside a slice, if this serializer does.
+    fn share(&mut self) -> Option<Result<(), Unencodable>> {
+        let shared = self.1.as_mut()?;
+        let bytes = bulk::outgoing()?;
+        let head = short(bytes.len())
+            .and_then(|len| Ok(encode::write_bin_len(&mut self.0, len)?))
+            .map(|_| ());
+        shared.push((self.0.as_slice().len(), bytes));
+        Some(head)
     }
 
     fn array(&mut self, len: usize) -> Result<&mut Self, Unencodable> {
@@ -159,10 +186,11 @@ impl<'a> ser::Serializer for &'a mut Compact {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), Unencodable> {
-        value.serialize(self)
+        let shared = if name == bulk::NAME { self.share() } else { None };
+        shared.unwrap_or_else(|| value.serialize(self))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

@@ -6,8 +6,11 @@
 //! Rules for wire types: no field is skipped, none is flattened, no enum is untagged, and no type
 //! contains itself: the limit on depth does not count variants.
 
+pub mod bulk;
 mod codec;
 mod compact;
 pub mod limits;
+mod rope;
 
-pub use codec::{DecodeError, decode, decode_own, encode, encode_onto};
+pub use codec::{DecodeError, decode, decode_own, decode_shared, encode, encode_onto};
+pub use rope::{Part, Rope};

@@ -44,7 +44,7 @@ impl Receive for Sink {
     fn take(&self, Arrival { from, lane, number, what }: Arrival) -> Result<(), Box<Arrival>> {
         self.links.durable(from, lane, number);
         if let What::Frame { body, .. } = what
-            && let Ok(batch) = wire::decode::<Batch>(&body)
+            && let Ok(batch) = wire::decode_shared::<Batch>(&body)
         {
             self.eyes.take(&batch);
         }

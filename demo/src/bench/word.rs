@@ -132,8 +132,9 @@ fn length(head: [u8; 4]) -> io::Result<usize> {
     Ok(length)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
-    wire::decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+fn parse<T: DeserializeOwned>(bytes: Vec<u8>) -> io::Result<T> {
+    wire::decode_shared(&bytes.into())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Says a word, at once.
@@ -147,7 +148,7 @@ pub(crate) fn hear<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
     from.read_exact(&mut head)?;
     let mut bytes = vec![0; length(head)?];
     from.read_exact(&mut bytes)?;
-    parse(&bytes)
+    parse(bytes)
 }
 
 /// The same on the side of a party.
@@ -166,7 +167,7 @@ pub(crate) async fn listen<T: DeserializeOwned>(
     from.read_exact(&mut head).await?;
     let mut bytes = vec![0; length(head)?];
     from.read_exact(&mut bytes).await?;
-    parse(&bytes)
+    parse(bytes)
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ pub(super) fn segment(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.log"))
 }
 
-/// The newest whole segment. Older ones are left-overs of a crash between rename and removal.
-pub(super) fn newest(folder: &Path) -> Result<Option<(u64, PathBuf)>, LogError> {
+/// The numbers of the whole segments, the newest one last.
+pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| io(folder, source))? {
         let name = entry.map_err(|source| io(folder, source))?.file_name();
@@ -36,12 +36,19 @@ pub(super) fn newest(folder: &Path) -> Result<Option<(u64, PathBuf)>, LogError> 
         numbers.extend(number);
     }
     numbers.sort_unstable();
-    let newest = numbers.pop();
-    for old in numbers {
-        let path = segment(folder, old);
+    Ok(numbers)
+}
+
+/// Removes segments that nothing names: those behind a snapshot, and what a crash left of them.
+pub(super) fn remove<'a>(
+    folder: &Path,
+    numbers: impl IntoIterator<Item = &'a u64>,
+) -> Result<(), LogError> {
+    for number in numbers {
+        let path = segment(folder, *number);
         fs::remove_file(&path).map_err(|source| io(&path, source))?;
     }
-    Ok(newest.map(|number| (number, segment(folder, number))))
+    Ok(())
 }
 
 /// Two processes that write one log would make one party say two things.

@@ -13,6 +13,11 @@
 //! The last block is filled up with sectors of zeros, kept, and written again with what comes next. No
 //! sector is written again once it is full, and one that is written again begins as it did.
 //!
+//! # Payloads are written once
+//! A snapshot names the payloads that stand in records, or in an older snapshot, instead of writing them
+//! again; the segments that it names stay, as long as it names a quarter of their bytes. They were synced
+//! before it was written, and nothing is written to them any more.
+//!
 //! # What a crash leaves
 //! A sector is written whole or not at all: disks promise that, and find out themselves when it fails.
 //! Of what was written since the last sync a loss of power keeps any sectors and loses any others, in
@@ -33,6 +38,7 @@
 //! block is written without it, then the file is cut, then both are synced, before anything else is
 //! written. A crash among these leaves a state as above: the kept sectors begin as they did.
 
+mod bodies;
 mod folder;
 mod reader;
 mod sector;
@@ -40,6 +46,7 @@ mod sheet;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::mpsc,
@@ -51,7 +58,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::{
-    folder::{lock, make, newest},
+    bodies::{Bodies, Hole, Plan},
+    folder::{lock, make, remove, segment, segments},
     reader::Segment,
     sheet::{Room, Sheet},
     writer::{Order, Writer, begin},
@@ -59,7 +67,7 @@ use self::{
 use super::{Durable, Inscribe, Log, LogError, Lsn, Recovered, Snapshot, draft::Draft};
 
 /// The version of the file format and of the logic that replays it.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// How many written drafts wait to be filled again: one is filled while some are written.
 const SPENT_MAX: usize = 8;
@@ -77,6 +85,8 @@ struct Header {
     trees: Vec<(InstanceId, u64)>,
     /// How many bytes the sessions of the links have, which follow the trees.
     links: u64,
+    /// What is left out of all these, in order, and where it stands.
+    holes: Vec<Hole>,
 }
 
 /// A log on disk: segments of checked records, and one thread that writes and syncs them.
@@ -100,15 +110,22 @@ impl Disk {
     pub fn open(folder: &Path, party: &str, sync: bool) -> Result<(Self, Recovered), LogError> {
         make(folder).map_err(|source| io(folder, source))?;
         let lock = lock(folder)?;
-        let (number, sheet, recovered, grown) = if let Some((number, path)) = newest(folder)? {
-            let segment = reader::read(&path, number, party)?;
-            let sheet = go_on(&path, number, &segment, sync);
+        let numbers = segments(folder)?;
+        let (number, sheet, recovered, grown, older) = if let Some(number) = numbers.last().copied()
+        {
+            let path = segment(folder, number);
+            let read = reader::read(folder, number, party)?;
+            let older = lengths(folder, &read)?;
+            let over = numbers.iter().filter(|old| **old != number && !older.contains_key(old));
+            remove(folder, over)?;
+            let sheet = go_on(&path, number, &read, sync);
             let sheet = sheet.map_err(|source| io(&path, source))?;
-            (number, sheet, segment.recovered, segment.grown)
+            (number, sheet, read.recovered, read.grown, older)
         } else {
             let nothing = Snapshot::default();
-            let sheet = begin(folder, 1, party, &nothing, sync, Room::default())?;
-            (1, sheet, Recovered::default(), 0)
+            let plan = Plan { holes: Vec::new(), parts: Vec::new() };
+            let sheet = begin(folder, 1, party, (&nothing, &plan), sync, Room::default())?;
+            (1, sheet, Recovered::default(), 0, BTreeMap::new())
         };
         let base = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.at);
         let last = recovered.records.last().map_or(base, |(lsn, _)| *lsn);
@@ -123,6 +140,8 @@ impl Disk {
             sheet,
             sync,
             announce,
+            older,
+            bodies: Bodies::default(),
             spent: give_back,
         };
         let writer = std::thread::Builder::new()
@@ -182,8 +201,8 @@ impl Log for Disk {
 
     fn reread(&mut self) -> Result<Recovered, LogError> {
         self.flush();
-        let (number, path) = newest(&self.folder)?.expect("an open log has a segment");
-        Ok(reader::read(&path, number, &self.party)?.recovered)
+        let number = segments(&self.folder)?.pop().expect("an open log has a segment");
+        Ok(reader::read(&self.folder, number, &self.party)?.recovered)
     }
 
     fn flush(&mut self) {
@@ -201,6 +220,16 @@ impl Drop for Disk {
             let _ = writer.join();
         }
     }
+}
+
+/// The older segments that a snapshot names, and how long their logs are at most.
+fn lengths(folder: &Path, read: &Segment) -> Result<BTreeMap<u64, u64>, LogError> {
+    let length = |number: &u64| {
+        let path = segment(folder, *number);
+        let file = path.metadata().map_err(|source| io(&path, source))?;
+        Ok((*number, file.len()))
+    };
+    read.older.iter().map(length).collect()
 }
 
 /// Goes on with a segment that was read.

@@ -100,6 +100,11 @@ impl Sheet {
         std::mem::replace(&mut self.room, Room { bytes: Vec::new(), start: 0 })
     }
 
+    /// How many bytes the log has.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Appends bytes to the log.
     pub(super) fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {

@@ -3,7 +3,10 @@ mod crash;
 use std::{cell::RefCell, fs};
 
 use bytes::Bytes;
-use maftia_core::id::{Epoch, GroupId};
+use maftia_core::{
+    id::{Epoch, GroupId},
+    wire::Rope,
+};
 
 use super::{folder::segment, *};
 use crate::log::{Entry, Record};
@@ -43,7 +46,7 @@ fn written(folder: &Path, texts: &[&str]) -> PathBuf {
 }
 
 fn snapshot(at: Lsn, links: Vec<u8>) -> Snapshot {
-    Snapshot { at, trees: Vec::new(), links: links.into() }
+    Snapshot { at, trees: Vec::new(), links: Bytes::from(links).into() }
 }
 
 #[test]
@@ -112,8 +115,9 @@ fn a_snapshot_replaces_what_was_before_it() {
     }
     let instance = |name| InstanceId::root(GroupId::new(0), Epoch::FIRST, name);
     let trees = [("a", vec![1; 3]), ("b", vec![]), ("c", vec![2; 70_000])];
-    let trees = trees.map(|(name, tree)| (instance(name), Bytes::from(tree)));
-    let snapshot = Snapshot { at: 100, trees: trees.into(), links: Bytes::from_static(b"l") };
+    let trees = trees.map(|(name, tree)| (instance(name), Bytes::from(tree).into()));
+    let snapshot =
+        Snapshot { at: 100, trees: trees.into(), links: Bytes::from_static(b"l").into() };
     log.replace(snapshot.clone());
     log.append(&record("after"));
     log.commit();
@@ -137,7 +141,8 @@ fn a_snapshot_of_any_size_is_read_as_it_was_written() {
         let (_, recovered) = Disk::open(folder.path(), "g-0", true).expect("a good log");
         assert_eq!(recovered.snapshot, Some(snapshot));
     }
-    let path = newest(folder.path()).expect("a folder").expect("a segment").1;
+    let path =
+        segment(folder.path(), segments(folder.path()).expect("a folder").pop().expect("one"));
     let whole = fs::read(&path).expect("the segment");
     fs::write(&path, &whole[..whole.len() - sheet::BLOCK]).expect("a short segment");
     let error = Disk::open(folder.path(), "g-0", true).expect_err("a snapshot is never torn");
@@ -173,4 +178,112 @@ fn a_new_folder_is_durable_with_those_above_it() {
     SYNCED.take();
     drop(Disk::open(&folder, "g-0", true).expect("a fresh folder"));
     assert_eq!(SYNCED.take(), [above.path().join("data"), above.path().to_owned()]);
+}
+
+/// Payloads as records bring them and trees keep them, each in memory of its own.
+fn payloads(count: u8) -> Vec<Bytes> {
+    (0..count).map(|number| Bytes::from(vec![number; 20_000])).collect()
+}
+
+fn with_payload(payload: &Bytes) -> Record {
+    let Record::Took(entry) = record("") else { unreachable!("it took mail") };
+    Record::Took(Entry { mail: payload.clone(), ..entry })
+}
+
+/// A snapshot of a tree that has these payloads, some of them twice, and something of its own.
+fn keeping(at: Lsn, payloads: &[Bytes]) -> Snapshot {
+    let mut tree = Rope::from(Bytes::from_static(b"its own"));
+    payloads.iter().for_each(|payload| tree.share(&payload.slice(100..)));
+    let mut links = Rope::default();
+    payloads.iter().for_each(|payload| links.share(&payload.slice(100..)));
+    Snapshot {
+        at,
+        trees: vec![(InstanceId::root(GroupId::new(0), Epoch::FIRST, "a"), tree)],
+        links,
+    }
+}
+
+fn bytes_of(folder: &Path, number: u64) -> u64 {
+    segment(folder, number).metadata().map_or(0, |file| file.len())
+}
+
+#[test]
+fn payloads_are_written_once_and_their_segments_stay_as_long_as_they_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut log, _) = Disk::open(folder.path(), "g-0", true).expect("a fresh folder");
+    let payloads = payloads(10);
+    append(&mut log, &payloads.iter().map(with_payload).collect::<Vec<_>>());
+    let kept = keeping(10, &payloads[5..]);
+    log.replace(kept.clone());
+    log.flush();
+    let block = sheet::BLOCK as u64;
+    assert_eq!(bytes_of(folder.path(), 2), block, "it names what is in the first one");
+    assert_eq!(log.reread().expect("a good log").snapshot, Some(kept.clone()));
+    drop(log);
+    let (mut log, recovered) = Disk::open(folder.path(), "g-0", true).expect("a good log");
+    assert_eq!(recovered.snapshot, Some(kept.clone()));
+    assert_eq!(segments(folder.path()).expect("the folder"), [1, 2]);
+    // What was read lies elsewhere in memory, so this time all of it is written, but each payload once.
+    log.replace(kept.clone());
+    log.flush();
+    assert_eq!(segments(folder.path()).expect("the folder"), [3]);
+    let once = bytes_of(folder.path(), 3);
+    assert!((100_000..120_000).contains(&once), "{once} bytes");
+    log.replace(kept.clone());
+    log.flush();
+    assert_eq!(bytes_of(folder.path(), 4), block);
+    // One payload of five is not worth the whole segment.
+    log.replace(keeping(10, &payloads[9..]));
+    log.flush();
+    assert_eq!(segments(folder.path()).expect("the folder"), [5]);
+    drop(log);
+    let recovered = Disk::open(folder.path(), "g-0", true).expect("a good log").1;
+    assert_eq!(recovered.snapshot, Some(keeping(10, &payloads[9..])));
+}
+
+#[test]
+fn memory_that_is_used_again_is_another_payload() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut log, _) = Disk::open(folder.path(), "g-0", false).expect("a fresh folder");
+    let mut memory = vec![0; 20_000];
+    for number in 1..=20 {
+        memory.fill(number);
+        let payload = Bytes::from(memory);
+        log.append(&with_payload(&payload));
+        log.replace(keeping(number.into(), std::slice::from_ref(&payload)));
+        log.flush();
+        let found = log.reread().expect("a good log").snapshot;
+        assert_eq!(found, Some(keeping(number.into(), std::slice::from_ref(&payload))));
+        // The log holds the payload as long as it knows where it is: then this is other memory.
+        memory = payload.try_into_mut().map_or_else(|_| vec![0; 20_000], |bytes| bytes.to_vec());
+    }
+}
+
+/// A payload that a snapshot names is as much a part of it as one that it holds.
+#[test]
+fn a_named_payload_that_is_lost_or_bent_is_damage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut log, _) = Disk::open(folder.path(), "g-0", true).expect("a fresh folder");
+    let payloads = payloads(4);
+    append(&mut log, &payloads.iter().map(with_payload).collect::<Vec<_>>());
+    log.replace(keeping(4, &payloads));
+    log.flush();
+    drop(log);
+    let old = segment(folder.path(), 1);
+    let whole = fs::read(&old).expect("the first segment");
+    for at in [30_000, 50_000, whole.len() / 2] {
+        let mut bent = whole.clone();
+        bent[at] ^= 1;
+        fs::write(&old, &bent).expect("a bent segment");
+        let error = Disk::open(folder.path(), "g-0", true).expect_err("it was changed");
+        assert!(matches!(error, LogError::Damaged { .. }), "{error}");
+    }
+    fs::write(&old, &whole[..40_000]).expect("a short segment");
+    assert!(Disk::open(folder.path(), "g-0", true).is_err());
+    fs::remove_file(&old).expect("the first segment");
+    let error = Disk::open(folder.path(), "g-0", true).expect_err("it is gone").to_string();
+    assert!(error.contains("0000000001.log"), "{error}");
+    fs::write(&old, &whole).expect("the whole segment");
+    let recovered = Disk::open(folder.path(), "g-0", true).expect("all is there").1;
+    assert_eq!(recovered.snapshot, Some(keeping(4, &payloads)));
 }

@@ -1,17 +1,19 @@
 //! The thread that writes and syncs: many commits, one write, one sync.
 
 use std::{
-    fs::{self, File},
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
     path::{Path, PathBuf},
     sync::mpsc,
 };
 
-use maftia_core::wire;
+use maftia_core::wire::{self, Part, Rope};
 use tokio::sync::watch;
 
 use super::{
     Header, SPENT_BYTES_MAX, VERSION,
-    folder::segment,
+    bodies::{Bodies, Plan},
+    folder::{remove, segment},
     io,
     sheet::{Room, Sheet},
 };
@@ -22,7 +24,7 @@ const GATHER_MAX: usize = 256;
 
 /// What the writer is told.
 pub(super) enum Order {
-    Append(Lsn, Vec<u8>),
+    Append(Lsn, Rope),
     Replace(Snapshot, Lsn),
     Flush(mpsc::Sender<()>),
 }
@@ -35,6 +37,9 @@ pub(super) struct Writer {
     pub(super) sheet: Sheet,
     pub(super) sync: bool,
     pub(super) announce: watch::Sender<Durable>,
+    /// The older segments whose payloads the newest snapshot names, and how long their logs are.
+    pub(super) older: BTreeMap<u64, u64>,
+    pub(super) bodies: Bodies,
     /// Where drafts go when they are written, to be filled again.
     pub(super) spent: mpsc::SyncSender<Vec<u8>>,
 }
@@ -55,9 +60,9 @@ impl Writer {
         let (mut last, mut flushed) = (None, Vec::new());
         for order in orders {
             match order {
-                Order::Append(lsn, bytes) => {
-                    self.sheet.put(&bytes).map_err(|source| io(&self.folder, source))?;
-                    self.give_back(bytes);
+                Order::Append(lsn, draft) => {
+                    self.append(&draft).map_err(|source| io(&self.folder, source))?;
+                    self.give_back(draft.into_memory());
                     last = Some(lsn);
                 }
                 Order::Replace(snapshot, lsn) => {
@@ -78,6 +83,16 @@ impl Writer {
         Ok(())
     }
 
+    fn append(&mut self, draft: &Rope) -> std::io::Result<()> {
+        for part in draft.parts() {
+            if let Part::Large(bytes) = part {
+                self.bodies.note(bytes, self.number, self.sheet.len());
+            }
+            self.sheet.put(part.bytes())?;
+        }
+        Ok(())
+    }
+
     fn give_back(&self, mut draft: Vec<u8>) {
         if draft.capacity() <= SPENT_BYTES_MAX {
             draft.clear();
@@ -91,12 +106,36 @@ impl Writer {
         if self.sync { self.sheet.sync() } else { Ok(()) }
     }
 
+    /// Begins a segment with a snapshot. What it names is on the disk before it is.
     fn replace(&mut self, snapshot: &Snapshot) -> Result<(), LogError> {
-        let old = segment(&self.folder, self.number);
+        self.settle().map_err(|source| io(&self.folder, source))?;
+        let mut lengths = std::mem::take(&mut self.older);
+        lengths.insert(self.number, self.sheet.len());
+        let plan = self.bodies.plan(snapshot, &lengths);
+        let kept = plan.segments();
+        self.bodies.keep(&kept, snapshot);
         self.number += 1;
         let room = self.sheet.take_room();
-        self.sheet = begin(&self.folder, self.number, &self.party, snapshot, self.sync, room)?;
-        fs::remove_file(&old).map_err(|source| io(&old, source))
+        self.sheet =
+            begin(&self.folder, self.number, &self.party, (snapshot, &plan), self.sync, room)?;
+        self.note_written(&plan);
+        let over: BTreeSet<_> = lengths.keys().copied().filter(|old| !kept.contains(old)).collect();
+        remove(&self.folder, &over)?;
+        lengths.retain(|old, _| kept.contains(old));
+        self.older = lengths;
+        Ok(())
+    }
+
+    /// What the new segment begins with can be named by the next one.
+    fn note_written(&mut self, plan: &Plan<'_>) {
+        let written: usize = plan.parts.iter().map(|part| part.bytes().len()).sum();
+        let mut at = self.sheet.len() - written as u64;
+        for part in &plan.parts {
+            if let Part::Large(bytes) = part {
+                self.bodies.note(bytes, self.number, at);
+            }
+            at += part.bytes().len() as u64;
+        }
     }
 }
 
@@ -105,7 +144,7 @@ pub(super) fn begin(
     folder: &Path,
     number: u64,
     party: &str,
-    snapshot: &Snapshot,
+    (snapshot, plan): (&Snapshot, &Plan<'_>),
     direct: bool,
     room: Room,
 ) -> Result<Sheet, LogError> {
@@ -116,6 +155,7 @@ pub(super) fn begin(
         at: snapshot.at,
         trees: trees.collect(),
         links: snapshot.links.len() as u64,
+        holes: plan.holes.clone(),
     });
     let path = segment(folder, number);
     let draft = path.with_extension("draft");
@@ -123,13 +163,12 @@ pub(super) fn begin(
         let mut sheet = Sheet::create(&draft, number, direct, room)?;
         sheet.put(&u32::try_from(header.len()).expect("a few names").to_le_bytes())?;
         sheet.put(&header)?;
-        for (_, tree) in &snapshot.trees {
-            sheet.put(tree)?;
+        for part in &plan.parts {
+            sheet.put(part.bytes())?;
         }
-        sheet.put(&snapshot.links)?;
         sheet.flush()?;
         sheet.sync()?;
-        fs::rename(&draft, &path)?;
+        std::fs::rename(&draft, &path)?;
         File::open(folder)?.sync_all()?;
         Ok(sheet)
     };
