@@ -174,7 +174,7 @@ mod tests {
         for size in [0, 1, BULK_MIN - 1, BULK_MIN, 3 * BULK_MIN] {
             let letters: Vec<_> = (0..3).map(|number| letter(number, size)).collect();
             let (mut rope, mut plain) = (Rope::default(), Vec::new());
-            let gap = rope.gap();
+            let gap = rope.gap::<4>();
             plain.extend_from_slice(&[7; 4]);
             for letter in &letters {
                 rope.add(letter);
