@@ -14,4 +14,5 @@ mod certified;
 mod differential;
 mod fast;
 mod group;
+mod power;
 mod rounds;

@@ -96,6 +96,13 @@ impl<P: Protocol> Group<P> {
         self
     }
 
+    /// Lets all parties lose their power so many times, at steps that the seed chooses.
+    #[must_use]
+    pub fn power_losses(mut self, losses: u64) -> Self {
+        self.world.set_power_losses(losses);
+        self
+    }
+
     /// Breaks the order of links.
     #[must_use]
     pub fn unordered(mut self) -> Self {

@@ -217,6 +217,11 @@ impl Pool {
         self.queues[self.ready[queue]].channel
     }
 
+    /// What connects the letters of the queue that was picked, if there is one.
+    pub(super) fn channel_of(&self, pick: Pick) -> Option<Channel> {
+        self.ready.get(pick.queue as usize).map(|slot| self.queues[*slot].channel)
+    }
+
     pub(super) fn send(&mut self, channel: Channel, letter: Letter) {
         let flight = Flight { number: self.sent, letter };
         self.sent += 1;
@@ -229,6 +234,17 @@ impl Pool {
             self.ready.push(slot);
         }
         queue.letters.push_back(flight);
+    }
+
+    /// Puts a letter before all others of its channel: it was taken, and is not any more.
+    pub(super) fn put_back(&mut self, channel: Channel, letter: Letter) {
+        self.send(channel, letter);
+        let queue = self.named.get(&channel).map(|slot| &mut self.queues[*slot].letters);
+        if let Some(queue) = queue
+            && let Some(last) = queue.pop_back()
+        {
+            queue.push_front(last);
+        }
     }
 
     fn open(&mut self, channel: Channel) -> usize {
@@ -314,6 +330,19 @@ mod tests {
         assert_eq!(number(pool.take(Pick::head(0))), Some(20));
         assert!(pool.is_empty());
         assert_eq!(pool.queues(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first() {
+        let (mut pool, a) = (Pool::default(), Channel::User(Site(0)));
+        (1..4).for_each(|number| pool.send(a, letter(number)));
+        let taken: Vec<_> =
+            (0..2).map(|_| pool.take(Pick::head(0)).expect("three letters")).collect();
+        taken.into_iter().rev().for_each(|flight| pool.put_back(a, flight.letter));
+        let order: Vec<_> = std::iter::from_fn(|| number(pool.take(Pick::head(0)))).collect();
+        assert_eq!(order, [1, 2, 3]);
+        pool.put_back(a, letter(9));
+        assert_eq!((pool.queues(), number(pool.take(Pick::head(0)))), (1, Some(9)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A world: trees of any types, of several groups and of clients, and what is in flight among them.
 
 mod mishaps;
+mod power;
 mod run;
 mod state;
 mod view;
@@ -100,6 +101,8 @@ pub struct World {
     desk: Desk,
     describe: BTreeMap<Kind, Describe>,
     options: Options,
+    /// In a world that may lose its power.
+    disks: Option<power::Disks>,
     story: Story,
 }
 
@@ -111,6 +114,7 @@ struct Options {
     pace: u64,
     restarts: u64,
     losses: u64,
+    power_losses: u64,
     steps_max: u64,
     detach: Arc<BTreeSet<Kind>>,
 }
@@ -127,6 +131,7 @@ impl World {
             pace: *Rng::new(seed).fork(0xace).choose(&[5, 50, 500]),
             restarts: 0,
             losses: 0,
+            power_losses: 0,
             steps_max: STEPS_MAX,
             detach: Arc::default(),
         };
@@ -151,6 +156,7 @@ impl World {
             desk: Desk::default(),
             describe: BTreeMap::new(),
             options,
+            disks: None,
             story: Story::new(seed, seeds::telling()),
         }
     }

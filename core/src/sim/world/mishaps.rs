@@ -7,7 +7,7 @@ use crate::{
     mail::Notice,
     seat::Owner,
     sim::{
-        pool::{Channel, Letter},
+        pool::{Channel, Letter, Site},
         site::Desk,
     },
 };
@@ -37,6 +37,7 @@ impl World {
                 self.lose(from, to);
             }
         }
+        self.wear();
     }
 
     /// Loses what is on its way from one owner to another, as a backlog that overflows does: the
@@ -64,6 +65,15 @@ impl World {
         }
     }
 
+    /// Jobs and alarms of a tree end with its process.
+    pub(super) fn forget_inside(&mut self, site: Site) {
+        self.pool.drop_where(|letter| match letter {
+            Letter::Job { to, .. } | Letter::Alarm { to, .. } => *to == site,
+            _ => false,
+        });
+        self.alarms.retain(|_, (of, _)| *of != site);
+    }
+
     /// Restarts a party from snapshots of its trees. What is on its way to it waits on the links, as
     /// real ones hold it; what its trees wait for from inside, they ask for again.
     ///
@@ -72,11 +82,7 @@ impl World {
     pub fn restart(&mut self, owner: Owner) {
         for site in self.sites_of(owner) {
             let Some(mut tree) = self.places[site.0].tree.take() else { continue };
-            self.pool.drop_where(|letter| match letter {
-                Letter::Job { to, .. } | Letter::Alarm { to, .. } => *to == site,
-                _ => false,
-            });
-            self.alarms.retain(|_, (of, _)| *of != site);
+            self.forget_inside(site);
             let saved = tree.save();
             let mut desk = Desk { detach: Arc::clone(&self.options.detach), ..Desk::default() };
             tree.reload(&saved, &mut desk).expect("our own snapshot can be read");

@@ -90,7 +90,7 @@ impl World {
     fn advance(&mut self, horizon: u64) -> bool {
         self.start();
         self.ring();
-        if self.pool.is_empty() && !self.idle(horizon) {
+        if self.pool.is_empty() && !self.sync_all() && !self.idle(horizon) {
             return false;
         }
         let mut adversary =
@@ -104,7 +104,9 @@ impl World {
 
     /// Takes the letter that was picked to its addressee. `false` when there is no such letter.
     pub(in crate::sim) fn deliver(&mut self, pick: Pick) -> bool {
+        let channel = self.pool.channel_of(pick);
         let Some(flight) = self.pool.take(pick) else { return false };
+        channel.into_iter().for_each(|channel| self.note_taken(channel, &flight.letter));
         self.story.picks.push(pick);
         self.steps += 1;
         self.now += self.options.pace;
@@ -284,6 +286,12 @@ impl World {
     }
 
     pub(super) fn perform(&mut self, site: Site, deed: Deed) {
+        if let Some(deed) = self.keep_back(site, deed) {
+            self.carry_out(site, deed);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, site: Site, deed: Deed) {
         match deed {
             Deed::Sent { to, instance, lane, frame } => {
                 self.send(site, to, &instance, lane, &frame);

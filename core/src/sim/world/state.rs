@@ -60,6 +60,7 @@ impl World {
     /// seed's.
     #[must_use]
     pub fn fork(&self) -> Self {
+        assert!(self.disks.is_none(), "disks are not copied");
         let place = |place: &Place| Place {
             owner: place.owner,
             id: place.id.clone(),
@@ -100,6 +101,7 @@ impl World {
             desk: Desk::default(),
             describe: self.describe.clone(),
             options: self.options.clone(),
+            disks: None,
             story: self.story.clone(),
         }
     }
