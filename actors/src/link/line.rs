@@ -111,7 +111,7 @@ fn open(peer: &Peer, seals: &mut Seals, packet: Packet) -> Result<Option<Arrival
     if !peer.session.borrow().expects(lane, number)? {
         return Ok(None);
     }
-    let instance = parcel.instance()?;
+    let instance = peer.names.instance(&parcel.address)?;
     let what = What::Frame { instance, body: parcel.body, digest: parcel.digest };
     Ok(Some(Arrival { from: peer.owner, lane, number, what }))
 }

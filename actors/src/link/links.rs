@@ -20,6 +20,7 @@ use super::{
     keep,
     lab::{Lab, Tamper},
     line, name,
+    names::Names,
     parcel::{BadParcel, Parcel},
     session::{CLIENT, Session},
     wire::{End, Reader, Writer},
@@ -82,6 +83,7 @@ pub(super) struct Inner {
     peers: RefCell<BTreeMap<Owner, Rc<Peer>>>,
     leaving: Cell<bool>,
     held: Rc<Cell<usize>>,
+    names: Names,
 }
 
 /// The other end of a link.
@@ -92,6 +94,8 @@ pub(super) struct Peer {
     pub(super) wake: Notify,
     /// There is room on the local side.
     pub(super) room: Notify,
+    /// The addresses of what it sends to.
+    pub(super) names: Names,
     /// Ends the present line.
     line: RefCell<Option<CancellationToken>>,
     /// Counts lines, to know the present one.
@@ -109,6 +113,7 @@ impl Links {
             peers: RefCell::default(),
             leaving: Cell::new(false),
             held: Rc::default(),
+            names: Names::default(),
         }))
     }
 
@@ -181,7 +186,7 @@ impl Links {
         body: Bytes,
     ) -> Result<(), SendError> {
         let mut result = Ok(());
-        let parcel = Arc::new(Parcel::new(instance, body)?);
+        let parcel = Arc::new(Parcel::to(self.0.names.address(instance)?, body)?);
         for to in to.iter().filter(|to| **to != self.0.passport.me) {
             match self.0.find(*to) {
                 None => result = Err(SendError::Unknown(*to)),
@@ -370,6 +375,7 @@ impl Peer {
             session: RefCell::new(session),
             wake: Notify::new(),
             room: Notify::new(),
+            names: Names::default(),
             line: RefCell::new(None),
             lines: Cell::new(0),
         })

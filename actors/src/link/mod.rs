@@ -10,7 +10,7 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`session`] | numbers, backlog, cursors, acknowledgements: a value, saved and rebuilt with the party |
-//! | `parcel` | a body and its address, hashed once for all peers |
+//! | `parcel`, `names` | a body and its address, hashed once for all peers |
 //! | `packet` | what travels, sealed under the key of its direction |
 //! | [`handshake`] | who is there, and fresh keys |
 //! | `line` | one connection in use |
@@ -32,6 +32,7 @@ pub mod lab;
 mod line;
 mod links;
 pub mod memory;
+mod names;
 mod network;
 mod packet;
 mod parcel;

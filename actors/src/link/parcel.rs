@@ -50,14 +50,15 @@ pub enum BadParcel {
 impl Parcel {
     /// A parcel to `instance`.
     pub fn new(instance: &InstanceId, body: Bytes) -> Result<Self, BadParcel> {
-        let name = wire::encode(instance);
-        if name.len() > INSTANCE_MAX || body.len() > limits::FRAME_MAX {
-            return Err(BadParcel::TooLong(name.len().saturating_add(body.len())));
+        Self::to(address_of(instance)?, body)
+    }
+
+    /// A parcel to the instance with this address.
+    pub(super) fn to(address: Bytes, body: Bytes) -> Result<Self, BadParcel> {
+        if body.len() > limits::FRAME_MAX {
+            return Err(BadParcel::TooLong(address.len().saturating_add(body.len())));
         }
-        let mut address = BytesMut::with_capacity(2 + name.len());
-        address.put_u16_le(name.len() as u16);
-        address.put_slice(&name);
-        Ok(Self::of(address.freeze(), body))
+        Ok(Self::of(address, body))
     }
 
     /// The parcel that came over a wire, still unchecked.
@@ -83,13 +84,7 @@ impl Parcel {
 
     /// Whom it is for.
     pub fn instance(&self) -> Result<InstanceId, BadParcel> {
-        let name = self.address.get(2..).ok_or(BadParcel::Cut)?;
-        let id: InstanceId =
-            wire::decode(name).map_err(|error| BadParcel::Address(error.to_string()))?;
-        if id.path().len() > InstanceId::DEPTH_MAX {
-            return Err(BadParcel::Address("it is deeper than any instance".into()));
-        }
-        Ok(id)
+        instance_of(&self.address)
     }
 
     /// Its length on the wire, in bytes.
@@ -101,6 +96,29 @@ impl Parcel {
     pub(super) fn weight(&self) -> usize {
         self.len() + OVERHEAD
     }
+}
+
+/// The length of the encoded instance in two bytes, and the instance.
+pub(super) fn address_of(instance: &InstanceId) -> Result<Bytes, BadParcel> {
+    let name = wire::encode(instance);
+    if name.len() > INSTANCE_MAX {
+        return Err(BadParcel::TooLong(name.len()));
+    }
+    let mut address = BytesMut::with_capacity(2 + name.len());
+    address.put_u16_le(name.len() as u16);
+    address.put_slice(&name);
+    Ok(address.freeze())
+}
+
+/// The instance with this address.
+pub(super) fn instance_of(address: &[u8]) -> Result<InstanceId, BadParcel> {
+    let name = address.get(2..).ok_or(BadParcel::Cut)?;
+    let id: InstanceId =
+        wire::decode(name).map_err(|error| BadParcel::Address(error.to_string()))?;
+    if id.path().len() > InstanceId::DEPTH_MAX {
+        return Err(BadParcel::Address("it is deeper than any instance".into()));
+    }
+    Ok(id)
 }
 
 #[cfg(test)]
