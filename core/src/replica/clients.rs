@@ -65,7 +65,28 @@ struct Strand {
     /// All counts up to here took effect.
     done: u32,
     waiting: BTreeMap<u32, Bytes>,
-    replies: BTreeMap<u32, Bytes>,
+    replies: Replies,
+}
+
+/// Answers by their counts. Most come in order, and the oldest go first, so a queue is enough.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Replies(VecDeque<(u32, Bytes)>);
+
+impl Replies {
+    fn find(&self, count: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&count, |(of, _)| *of)
+    }
+
+    fn get(&self, count: u32) -> Option<&Bytes> {
+        self.find(count).ok().map(|place| &self.0[place].1)
+    }
+
+    fn insert(&mut self, count: u32, body: Bytes) {
+        match self.find(count) {
+            Ok(place) => self.0[place].1 = body,
+            Err(place) => self.0.insert(place, (count, body)),
+        }
+    }
 }
 
 impl Strand {
@@ -74,7 +95,7 @@ impl Strand {
             let waits = self.waiting.contains_key(&count);
             return if waits { Standing::Waiting } else { ahead_of(self.done, count) };
         }
-        match self.replies.get(&count) {
+        match self.replies.get(count) {
             Some(reply) => Standing::Done(Some(reply.clone())),
             None if count + WINDOW > self.done => Standing::Done(None),
             None => Standing::Superseded,
@@ -83,8 +104,11 @@ impl Strand {
 
     /// Forgets the answers up to this count. Their bytes.
     fn forget(&mut self, count: u32) -> usize {
-        let kept = self.replies.split_off(&(count + 1));
-        std::mem::replace(&mut self.replies, kept).values().map(Bytes::len).sum()
+        let mut freed = 0;
+        while let Some((_, reply)) = self.replies.0.pop_front_if(|(of, _)| *of <= count) {
+            freed += reply.len();
+        }
+        freed
     }
 }
 
@@ -162,17 +186,21 @@ impl Clients {
         }
         account.active = slot;
         let strand = account.strands.entry(number.strand()).or_default();
-        let early = number.count() > strand.done + 1;
-        if early && account.waiting + body.len() > WAITING_BYTES_MAX {
-            return false;
+        if number.count() > strand.done + 1 {
+            let room = account.waiting + body.len() <= WAITING_BYTES_MAX;
+            if room {
+                account.waiting += body.len();
+                strand.waiting.insert(number.count(), body);
+            }
+            return room;
         }
-        account.waiting += body.len();
-        strand.waiting.insert(number.count(), body);
-        while let Some(body) = strand.waiting.remove(&(strand.done + 1)) {
-            account.waiting -= body.len();
+        let mut next = Some(body);
+        while let Some(body) = next {
             strand.done += 1;
             let number = Number::new(account.session, strand.done).on(number.strand());
             out.push(Item { slot, command: Command::Request { client, number, body } });
+            next = strand.waiting.remove(&(strand.done + 1));
+            account.waiting -= next.as_ref().map_or(0, Bytes::len);
         }
         account.replies -= strand.forget(strand.done.saturating_sub(WINDOW));
         true
@@ -184,7 +212,7 @@ impl Clients {
         let Some(strand) = account.strands.get_mut(&number.strand()) else { return false };
         let count = number.count();
         let asked = number.session() == account.session && (1..=strand.done).contains(&count);
-        if !asked || strand.replies.contains_key(&count) {
+        if !asked || strand.replies.get(count).is_some() {
             return false;
         }
         if count + WINDOW > strand.done {
