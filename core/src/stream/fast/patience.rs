@@ -97,6 +97,8 @@ pub(super) struct Patience {
 struct Signs {
     /// Whether an alarm is set.
     set: bool,
+    /// Where it was when the alarm was set.
+    at: Round,
     /// Whether it came.
     came: bool,
     /// How often the last one was repeated since the last progress.
@@ -248,6 +250,7 @@ impl Fast {
             && more
             && !std::mem::replace(&mut self.patience.signs.set, true)
         {
+            self.patience.signs.at = self.place;
             fx.arm(Timer::Pulse, PULSE_AFTER.min(after));
         }
     }
@@ -369,8 +372,11 @@ impl Fast {
                 }
             }
             Timer::Pulse => {
-                self.patience.signs = Signs { set: false, came: true, ..self.patience.signs };
-                self.patience.rouse(self.patience.waiting);
+                // A member that went on has not waited for long: what it waits for now is younger.
+                let stands = self.patience.signs.at == self.place;
+                self.patience.signs.set = false;
+                self.patience.signs.came = stands;
+                self.patience.rouse(stands && self.patience.waiting);
             }
             Timer::Urge => {
                 self.patience.urge_set = false;
