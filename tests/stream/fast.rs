@@ -30,8 +30,8 @@ use crate::group::{
     work,
 };
 
-/// Little patience or next to none, so that the stream below is needed at random; and no clock, one
-/// that always says it is too late, or one that hardly ever does.
+/// Little patience or next to none, so that the stream below is needed at random; no clock, one that
+/// always says it is too late, or one that hardly ever does; and leaders that cut at once or not.
 pub(crate) fn spec(seed: u64) -> Spec {
     let impatience = match seed % 3 {
         0 => None,
@@ -39,7 +39,7 @@ pub(crate) fn spec(seed: u64) -> Spec {
         _ => Some(Span::millis(200)),
     };
     let patience = [12, 1, 3, 12][(seed / 3 % 4) as usize];
-    Spec { patience, impatience, ..Spec::default() }
+    Spec { patience, impatience, together: seed / 12 % 2 == 1, ..Spec::default() }
 }
 
 fn group(n: u16, seed: u64) -> Group<Fast> {
@@ -80,6 +80,37 @@ fn in_peace_one_leader_orders_everything_and_no_state_is_left() {
         check(&group, &submitted);
         let last = ends(group.outputs(p(0))).pop().unwrap();
         assert_eq!(last.first, p(0), "nobody was impatient");
+    });
+}
+
+/// And what comes alone is ordered, too.
+#[test]
+fn payloads_that_are_of_use_together_are_cut_together() {
+    property(24, |seed| {
+        let (n, f) = size(seed, &[4, 7]);
+        let spec = Spec { together: true, ..Spec::default() };
+        let mut group: Group<Fast> = crate::group::group(n, seed, spec);
+        take_all(&mut group);
+        let mut submitted = Vec::new();
+        let mut say = |group: &mut Group<Fast>, parties: std::ops::Range<u16>| {
+            for party in parties {
+                let payload = format!("payload {}", submitted.len());
+                submit(group, p(party), &payload);
+                submitted.push((p(party), payload));
+            }
+            group.run();
+            submitted.clone()
+        };
+        // The leader is among them, or not.
+        let first = (seed % 2) as u16;
+        say(&mut group, first..first + f + 1);
+        for party in PartyId::all(n) {
+            assert_eq!(ends(group.outputs(party)).len(), 1, "one item orders all");
+        }
+        for alone in [0, n - 1] {
+            let submitted = say(&mut group, alone..alone + 1);
+            check(&group, &submitted);
+        }
     });
 }
 

@@ -25,13 +25,14 @@ use crate::{
     crypto::Digest,
     effects::{Effects, Lane},
     fault::Fault,
-    id::{ClientId, GroupId, Peer, Slot},
+    id::{ClientId, GroupId, PartyId, Peer, Slot},
     path::{Role, Segment},
     protocol::{Early, Event, Kind, Never, Protocol},
     seat::Seat,
     stream::{
-        atomic::{Input as Order, Output as Ordered, Position},
-        fast::Fast,
+        atomic::{self, Atomic, Input as Order, Output as Ordered, Position},
+        certified::{self, Certified},
+        fast::{self, Fast},
     },
 };
 
@@ -40,8 +41,37 @@ use crate::{
 pub const INTERVAL: u64 = 64;
 
 /// An atomic stream that a replica can stand on.
-pub trait Stream: Protocol<Input = Order, Output = Ordered, Spec: Default> {}
-impl<A: Protocol<Input = Order, Output = Ordered, Spec: Default>> Stream for A {}
+pub trait Stream: Protocol<Input = Order, Output = Ordered> {
+    /// What it is opened with below a replica, which makes use of ballots `f + 1` together only.
+    fn of_ballots() -> Self::Spec;
+
+    /// Who orders what comes after this position, if one member does so for long.
+    fn leader(_: &Position) -> Option<PartyId> {
+        None
+    }
+}
+
+impl Stream for Fast {
+    fn of_ballots() -> Self::Spec {
+        fast::Spec { together: true, ..fast::Spec::default() }
+    }
+
+    fn leader(position: &Position) -> Option<PartyId> {
+        Some(position.first)
+    }
+}
+
+impl Stream for Certified {
+    fn of_ballots() -> Self::Spec {
+        certified::Spec::default()
+    }
+}
+
+impl Stream for Atomic {
+    fn of_ballots() -> Self::Spec {
+        atomic::Spec::default()
+    }
+}
 
 /// What makes two replicas differ; the same at every member of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,7 +205,7 @@ impl<S: Service, A: Stream> Protocol for Replica<S, A> {
             store: Store::default(),
             hearing: Hearing::default(),
             feed: Feed::default(),
-            rota: Rota::default(),
+            rota: Rota::new(A::leader(&Position::default())),
             checkpoints: Checkpoints::default(),
             transfer: None,
             interval: spec.interval,
@@ -205,12 +235,11 @@ impl<S: Service, A: Stream> Protocol for Replica<S, A> {
 
     fn route<C: Children<Self>>(ask: Self::Ask, children: &mut C) {
         match ask {
-            Ask::Stream(input) => children.ask::<A>(
-                Role::Stream.only(),
-                A::Spec::default(),
-                Some(input),
-                |_, output| Heard::Stream(output),
-            ),
+            Ask::Stream(input) => {
+                children.ask::<A>(Role::Stream.only(), A::of_ballots(), Some(input), |_, output| {
+                    Heard::Stream(output)
+                })
+            }
             Ask::Helper { spec, input } => {
                 children.ask::<S::Helper>(Role::Locks.only(), spec, input, |_, answer| {
                     Heard::Helper(answer)
@@ -279,7 +308,10 @@ impl<S: Service, A: Stream> Replica<S, A> {
             Ordered::Deliver { first, from, batch } => {
                 self.on_entry(Entry::Batch { first, from, batch }, fx);
             }
-            Ordered::RoundEnd { position } => self.on_entry(Entry::End(position), fx),
+            Ordered::RoundEnd { position } => {
+                self.rota.lead(A::leader(&position));
+                self.on_entry(Entry::End(position), fx);
+            }
             Ordered::Ordered { own } => self.feed.settled(own),
             Ordered::Refused { payloads } => self.feed.refused(payloads),
             Ordered::Unsure { batch } => self.on_unsure(&batch, fx),

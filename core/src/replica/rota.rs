@@ -1,5 +1,6 @@
 //! Whose it is to vouch for a request first: `f + 1` vouches make it take effect, so the others hold
-//! theirs back for a moment.
+//! theirs back for a moment. A member that leads the stream is always among them, since its vouch
+//! travels with the cut that orders it.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +24,27 @@ const MISSED: u32 = 64;
 pub(super) struct Rota {
     slow: BTreeMap<PartyId, u32>,
     armed: bool,
+    leader: Option<PartyId>,
 }
 
 impl Rota {
-    /// Who vouches for `id` first, of `n` members: `needed` in the order that the id gives, without
-    /// those who missed one.
+    /// Nobody missed anything, and this member leads.
+    pub(super) fn new(leader: Option<PartyId>) -> Self {
+        Self { leader, ..Self::default() }
+    }
+
+    /// This member leads from now on.
+    pub(super) fn lead(&mut self, leader: Option<PartyId>) {
+        self.leader = leader;
+    }
+
+    /// Who vouches for `id` first, of `n` members: the leader and those after it in the order that the
+    /// id gives, `needed` in all, without those who missed one.
     fn first(&self, id: &Digest, n: usize, needed: usize) -> impl Iterator<Item = PartyId> + '_ {
         let start = usize::from(id.as_bytes()[0]);
         let all = (0..n).map(move |place| PartyId::new(((start + place) % n) as u16));
+        let others = all.filter(|party| Some(*party) != self.leader);
+        let all = self.leader.into_iter().chain(others);
         all.filter(|party| !self.slow.contains_key(party)).take(needed)
     }
 

@@ -217,6 +217,10 @@ pub(super) enum ToyMessage {
     Ordered(Round, PartyId, Batch),
 }
 
+impl crate::replica::Stream for Toy {
+    fn of_ballots() {}
+}
+
 impl Protocol for Toy {
     const KIND: Kind = Kind("toy");
     type Spec = ();

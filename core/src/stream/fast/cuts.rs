@@ -28,10 +28,6 @@ use crate::{
 /// member says when it leaves, and leaves room for members that are a little slower.
 pub(super) const WINDOW: u64 = 64;
 
-/// How many cuts of a leader may be under way. Each takes three delays, and what comes meanwhile shares
-/// the next one.
-const PIPELINE: u64 = 4;
-
 /// One place of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Mark {
@@ -57,7 +53,9 @@ pub(super) struct Cuts {
     /// What is known to be ordered at places that are not delivered.
     pub(super) targets: BTreeMap<Round, Digest>,
     /// Up to here this member, as the leader, has cut.
-    issued: Round,
+    pub(super) issued: Round,
+    /// How many payloads it has cut beyond those that it cut together.
+    pub(super) odd: u64,
     /// What is said of the epoch begins here.
     base: Round,
     /// The chains from the base up to what is delivered.
@@ -72,6 +70,7 @@ impl Cuts {
             items: BTreeMap::new(),
             targets: BTreeMap::new(),
             issued: place,
+            odd: 0,
             base: place,
             trail: VecDeque::from([chain]),
         }
@@ -125,10 +124,10 @@ impl Cuts {
 }
 
 /// Where a path of binds ends.
-struct Path {
-    place: Round,
-    chain: Digest,
-    heads: Vec<Head>,
+pub(super) struct Path {
+    pub(super) place: Round,
+    pub(super) chain: Digest,
+    pub(super) heads: Vec<Head>,
 }
 
 impl Fast {
@@ -137,7 +136,7 @@ impl Fast {
         leader(self.epoch, fx.seat().thresholds().n())
     }
 
-    /// Takes a cut of the leader.
+    /// Takes a cut of the leader, which is its first bind.
     pub(super) fn on_cut(
         &mut self,
         from: PartyId,
@@ -160,7 +159,11 @@ impl Fast {
             Some(_) => {}
             None => {
                 mark.cut = Some(chain);
+                let vote = mark.ones.vote(from, chain);
                 self.cuts.items.entry(place).or_default().insert(chain, item);
+                if let Vote::Conflicting { first } = vote {
+                    fx.accuse(from, Fault::Equivocated { first, second: chain });
+                }
             }
         }
     }
@@ -192,7 +195,7 @@ impl Fast {
     }
 
     /// Where the binds of this member lead.
-    fn path(&self) -> Path {
+    pub(super) fn path(&self) -> Path {
         let mut path = Path { place: self.place, chain: self.chain, heads: self.lanes.heads() };
         while let Some(chain) = self.cuts.bound_after(path.place.next(), Some(path.chain)) {
             path.place = path.place.next();
@@ -202,32 +205,6 @@ impl Fast {
             }
         }
         path
-    }
-
-    /// The leader's: cuts what it stores, or what enough members store.
-    pub(super) fn lead(&mut self, fx: &mut Effects<'_, Self>) {
-        let me = fx.seat().me();
-        if self.patience.left || self.leader(fx) != me {
-            return;
-        }
-        let Path { place, chain, heads } = self.path();
-        let next = place.next();
-        let room = next.number() <= self.place.number() + PIPELINE && self.may_bind(next);
-        if next <= self.cuts.issued || !room {
-            return;
-        }
-        let needed = fx.seat().thresholds().available();
-        let ready = |(lane, it): (PartyId, &super::lanes::Lane)| {
-            let doubted = lane != me && it.is_doubted();
-            let head = if doubted { it.confirmed(me, needed) } else { it.top() };
-            (head.seq > heads[lane.index()].seq).then_some((lane, head))
-        };
-        let moved: Vec<_> = self.lanes.iter().filter_map(ready).collect();
-        if !moved.is_empty() {
-            self.cuts.issued = next;
-            let item = Item { epoch: self.epoch, after: chain, closes: None, heads: moved };
-            fx.broadcast(Message::Cut { place: next, item });
-        }
     }
 
     /// Doubts the lanes of which the next cut names what did not come.
@@ -244,7 +221,7 @@ impl Fast {
         }
     }
 
-    fn may_bind(&self, place: Round) -> bool {
+    pub(super) fn may_bind(&self, place: Round) -> bool {
         place.number() <= self.cuts.base.number() + WINDOW
     }
 

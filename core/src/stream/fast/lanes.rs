@@ -214,6 +214,13 @@ impl Lane {
             && self.chain_at(to.seq) == Some(to.chain)
     }
 
+    /// How many payloads there are after one head up to another, both of which are here.
+    pub(super) fn payloads(&self, after: Head, to: Head) -> u64 {
+        let skip = after.seq.saturating_sub(self.before.seq) as usize;
+        let count = to.seq.saturating_sub(after.seq) as usize;
+        self.entries.iter().skip(skip).take(count).map(|entry| entry.batch.len() as u64).sum()
+    }
+
     /// The batches after one head up to another, if they are here.
     pub(super) fn segment(&self, after: Head, to: Head) -> Option<Vec<Batch>> {
         let here = self.has(after, to);

@@ -33,12 +33,21 @@
 //!
 //! *Cuts.* The leader of an epoch names heads; that is an [`Item`], and it leads to the next *place*. It
 //! names what it stores itself, so that a batch is ordered four delays after it is sent, its own after
-//! three. Who leaves an epoch while the next cut names batches that did not come *doubts* their lanes: as
+//! three. It binds itself in the step in which it cuts, so its cut is its first bind: what is said here
+//! of those who said one holds for it. Who leaves an epoch while the next cut names batches that did not come *doubts* their lanes: as
 //! a leader it names of those only what `n - f` members store, so that `f + 1` correct members have it
 //! from its owner and all can bind. The doubt lasts for 1,024 batches, and twice as long each time. A
 //! member says the first bind for one item a place, after it bound itself to the place before, when it
 //! stores what is named. The chain of items is what is bound, so a bind is one to the whole path. With
 //! `n - f` first binds it says the second one; with `n - f` second binds the item is delivered.
+//!
+//! *Cuts that wait.* Some users make use of a payload only when `f + 1` are ordered: a replica does of
+//! the vouches for a request. With [`Spec::together`] a leader waits until it has so many, some of others
+//! among them and those counted that it has cut beyond the last whole set, and sends its own batches with
+//! the cut: one cut orders what had taken two, and no later. When to cut and when to send is any member's
+//! choice, and nothing is concluded from it. The wait ends when anybody, the owner of a waiting batch
+//! among them, has waited for a millisecond and says so; whoever sends batches out of turn costs others as
+//! much. Without a clock no leader waits.
 //!
 //! *Leaving.* A member that waits gives signs of life, each after `n - f` members gave the one before:
 //! rounds that need no clock. With a clock each waits a millisecond first, so that a group that goes on
@@ -104,6 +113,7 @@ mod cuts;
 mod item;
 mod lacking;
 mod lanes;
+mod leading;
 mod message;
 mod own;
 mod patience;
@@ -151,6 +161,8 @@ pub struct Spec {
     pub patience: u64,
     /// After how long without progress it does so anyway, by its clock. `None`: without a clock.
     pub impatience: Option<Span>,
+    /// Whether payloads are of use to the user only when `f + 1` of them are ordered.
+    pub together: bool,
 }
 
 impl Default for Spec {
@@ -163,6 +175,7 @@ impl Default for Spec {
             lag_max: 64 << 20,
             patience: 2_048,
             impatience: Some(Span::millis(200)),
+            together: false,
         }
     }
 }
@@ -378,6 +391,9 @@ impl Fast {
     }
 
     fn send_own(&mut self, fx: &mut Effects<'_, Self>) {
+        if self.own.is_empty() || self.holds_own(fx) {
+            return;
+        }
         while let Some((seq, batch)) = self.own.next() {
             fx.broadcast(Message::Batch { seq, batch });
         }

@@ -50,6 +50,11 @@ impl Own {
         Ok(())
     }
 
+    /// Whether nothing waits to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The next batch for the lane with its number, if one is due.
     pub(super) fn next(&mut self) -> Option<(u64, Batch)> {
         let few = self.under_way.len() < 2;
@@ -85,8 +90,8 @@ impl Own {
         (self.settled > before).then_some(self.settled)
     }
 
-    /// Whether anything is under way.
+    /// Whether anything is under way, or about to be.
     pub(super) fn is_under_way(&self) -> bool {
-        !self.under_way.is_empty()
+        !self.under_way.is_empty() || !self.waiting.is_empty()
     }
 }
