@@ -78,6 +78,8 @@ pub(super) struct Bundles {
     /// How many inputs wait on all strands.
     waiting: usize,
     hurrying: bool,
+    /// How many commands were answered whose users have not asked since: they may do so at once.
+    expected: usize,
 }
 
 impl Bundles {
@@ -90,15 +92,31 @@ impl Bundles {
         self.open.is_empty()
     }
 
-    /// What waits is to wait no longer.
+    /// What waits, if anything does, is to wait no longer.
     pub(super) fn hurry(&mut self) {
         self.hurrying = false;
+        self.expected = 0;
+        if self.ready.is_empty() {
+            return;
+        }
         self.under_way = 0;
         self.open.values_mut().for_each(|bundle| bundle.heard = true);
     }
 
+    /// Whether more is about to be asked: those who are answered together ask again one after another,
+    /// and what the first of them asks is not worth a request of its own.
+    pub(super) fn expects_more(&self) -> bool {
+        self.expected > 0 && self.ready.len() < COMMANDS_MAX
+    }
+
+    /// Whoever was answered has had the time to ask again.
+    pub(super) fn expect_no_more(&mut self) {
+        self.expected = 0;
+    }
+
     /// One command of a request is answered.
     pub(super) fn answered(&mut self, bundle: u64) {
+        self.expected += 1;
         let Some(said) = self.open.get_mut(&bundle) else { return };
         if !std::mem::replace(&mut said.heard, true) {
             self.under_way -= 1;
@@ -118,6 +136,7 @@ impl Session {
     pub(super) fn enqueue(&mut self, strand: u16, number: u64, body: Bytes) {
         self.strands.entry(strand).or_default().queue.push_back((number, body));
         self.bundles.waiting += 1;
+        self.bundles.expected = self.bundles.expected.saturating_sub(1);
         self.make_ready(strand);
     }
 
@@ -129,9 +148,9 @@ impl Session {
         }
     }
 
-    /// Says what may be said.
-    pub(super) fn try_say(&mut self, fx: &mut Effects<'_, Self>) {
-        while self.bundles.under_way < UNDER_WAY_MAX && !self.bundles.ready.is_empty() {
+    /// Says what may be said, unless it is to `wait` for company.
+    pub(super) fn try_say(&mut self, wait: bool, fx: &mut Effects<'_, Self>) {
+        while !wait && self.bundles.under_way < UNDER_WAY_MAX && !self.bundles.ready.is_empty() {
             self.say(fx);
         }
         let waits = !self.bundles.ready.is_empty();

@@ -96,6 +96,8 @@ impl Session {
         let all = usize::from(fx.seat().thresholds().n());
         if self.answered.get(&number).is_some_and(|open| open.replies.len() == all) {
             self.settle(number, fx);
+            // The slowest replica has been heard since.
+            self.bundles.expect_no_more();
         }
         while let Some(oldest) = self.settling.front().copied()
             && (self.settling.len() > SETTLING_MAX

@@ -235,6 +235,7 @@ impl Protocol for Session {
     }
 
     fn step(&mut self, event: Event<Self>, fx: &mut Effects<'_, Self>) {
+        let asked = matches!(event, Event::Input(_));
         match event {
             Event::Input(Input::Request { strand, body }) => self.on_input(strand, body, fx),
             Event::Message { from, message } => {
@@ -261,7 +262,7 @@ impl Protocol for Session {
             Event::Heard(never) => match never {},
             Event::Start | Event::Behind { .. } | Event::Dropped { .. } | Event::Missed { .. } => {}
         }
-        self.try_say(fx);
+        self.try_say(asked && self.bundles.expects_more(), fx);
         self.set_alarms(fx);
     }
 
