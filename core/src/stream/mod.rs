@@ -10,6 +10,7 @@
 //! | [`closing`] | the same, and the end is at the same slot for all | an atomic stream |
 //! | [`secure`] | the same, and nobody reads a payload before its place is fixed | an atomic stream, the cipher |
 
+mod again;
 pub mod atomic;
 pub mod batch;
 pub mod certified;

@@ -14,15 +14,8 @@ use crate::{
     effects::Effects,
     fault::Fault,
     id::{PartyId, Peer},
-    stream::{batch::Batch, fast::Head},
+    stream::{again::ANSWER_MIN, batch::Batch, fast::Head},
 };
-
-/// What an answer counts for at least, in bytes: about what it takes to make.
-const ANSWER_MIN: usize = 4 << 10;
-
-/// How many times as much as is ordered, and as is kept, is sent again to a member. Once is enough;
-/// more, when backlogs were lost; without a bound a few bytes would make us send megabytes for ever.
-const SENT_AGAIN_MAX: usize = 4;
 
 /// The batches that lead to a head which is ordered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,19 +193,7 @@ impl Certified {
 
     /// Whether to send this much again to a member.
     fn may_send(&mut self, to: PartyId, weight: usize) -> bool {
-        let most = SENT_AGAIN_MAX * self.spec.bytes_kept.max(LANE_BYTES_MAX);
-        let sent = self.sent_again.entry(to).or_default();
-        if *sent > most {
-            return false;
-        }
-        *sent += weight.max(ANSWER_MIN);
-        true
-    }
-
-    /// So much was ordered.
-    pub(super) fn forgive(&mut self, weight: usize) {
-        let weight = SENT_AGAIN_MAX * weight.max(ANSWER_MIN);
-        self.sent_again.values_mut().for_each(|sent| *sent = sent.saturating_sub(weight));
+        self.sent_again.may_send(to, weight, self.spec.bytes_kept.max(LANE_BYTES_MAX))
     }
 
     /// Frames of this member are lost: has it say them again.

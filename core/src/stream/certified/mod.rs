@@ -92,6 +92,7 @@ use self::{
     receipt::Receipts,
 };
 use super::{
+    again::SentAgain,
     atomic::{self, Atomic, Input, Output, Position},
     delivery::Delivery,
 };
@@ -159,7 +160,7 @@ pub struct Certified {
     kept: VecDeque<Cut>,
     kept_bytes: usize,
     /// How many bytes were sent again to whom, but for what was ordered since.
-    sent_again: BTreeMap<PartyId, usize>,
+    sent_again: SentAgain,
     delivery: Delivery,
 }
 
@@ -186,7 +187,7 @@ impl Protocol for Certified {
             reported: false,
             kept: VecDeque::new(),
             kept_bytes: 0,
-            sent_again: BTreeMap::new(),
+            sent_again: SentAgain::default(),
             delivery: Delivery::default(),
         }
     }

@@ -206,7 +206,7 @@ impl Certified {
                 self.kept_bytes -= self.lanes[lane.index()].trim(head.seq).min(self.kept_bytes);
             }
         }
-        self.forgive(weight);
+        self.sent_again.forgive(weight);
     }
 
     /// Lanes are ordered further.

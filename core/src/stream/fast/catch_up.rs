@@ -17,6 +17,7 @@ use crate::{
     effects::Effects,
     id::{PartyId, Peer, Round},
     stream::{
+        again::{ANSWER_MIN, SentAgain},
         atomic::{Output, Position},
         batch::Batch,
     },
@@ -25,9 +26,6 @@ use crate::{
 /// A lane, the number after which and the chain up to which batches of it are asked for. The chain
 /// names all before it.
 pub(super) type Stretch = (PartyId, u64, Digest);
-
-/// How often a member is answered until it asks about more.
-const ANSWERS_MAX: u8 = 64;
 
 /// What this member knows of others, and has asked of them.
 #[expect(clippy::struct_excessive_bools, reason = "each is something it waits for, or has said")]
@@ -65,16 +63,12 @@ pub(super) struct CatchUp {
     wants: BTreeMap<PartyId, (Round, Round)>,
     /// Whether the last item was known from others only.
     pub(super) lags: bool,
-    /// How often each was answered about how far.
-    answered: BTreeMap<PartyId, (Round, u8)>,
     /// Where each was when it gave its last pulse.
     pulsed: BTreeMap<PartyId, Round>,
     /// The pulse of each that was answered last.
     soothed: BTreeMap<PartyId, Round>,
-    /// How often each was sent which batches: by asker, lane and last number.
-    pub(super) served: BTreeMap<(PartyId, PartyId, u64), u8>,
-    /// How many bytes of its lane this member sent again to whom, since it was where.
-    repeated: BTreeMap<PartyId, (Round, usize)>,
+    /// What each was told and sent again.
+    pub(super) sent_again: SentAgain,
 }
 
 impl CatchUp {
@@ -167,17 +161,6 @@ impl CatchUp {
         self.coming.retain(|stretch, _| told(stretch));
         self.segments.retain(|stretch, _| told(stretch));
     }
-
-    /// Whether to answer a member that asks about this place. `here` is where this one is.
-    pub(super) fn may_answer(&mut self, party: PartyId, about: Round, here: Round) -> bool {
-        let about = about.min(here);
-        let (place, count) = self.answered.entry(party).or_default();
-        if about > *place {
-            (*place, *count) = (about, 0);
-        }
-        *count = count.saturating_add(1);
-        *count <= ANSWERS_MAX
-    }
 }
 
 impl Fast {
@@ -247,7 +230,7 @@ impl Fast {
 
     /// Notes what a member wants to be told, and tells what is known.
     pub(super) fn on_fetch(&mut self, from: PartyId, first: Round, fx: &mut Effects<'_, Self>) {
-        if from != fx.seat().me() && self.catch_up.may_answer(from, first, self.place) {
+        if from != fx.seat().me() && self.may_send(from, ANSWER_MIN) {
             self.catch_up.wants.insert(from, (first, first.plus(TOLD_MAX)));
             self.tell(from, fx);
         }
@@ -337,7 +320,7 @@ impl Fast {
         fx: &mut Effects<'_, Self>,
     ) {
         let me = fx.seat().me();
-        if from == me || !self.catch_up.may_answer(from, at, self.place) {
+        if from == me || !self.may_send(from, ANSWER_MIN) {
             return;
         }
         // What was asked of it may be lost, too.
@@ -371,20 +354,22 @@ impl Fast {
         }
     }
 
-    /// Sends again what is not ordered of the own lane, as often as a backlog may overflow.
+    /// Sends again what is not ordered of the own lane.
     fn repeat_lane(&mut self, to: PartyId, seq: u64, fx: &mut Effects<'_, Self>) {
         let lane = self.lanes.of(fx.seat().me());
-        let (place, bytes) = self.catch_up.repeated.entry(to).or_default();
-        if *place < self.place {
-            (*place, *bytes) = (self.place, 0);
-        }
-        for (seq, batch) in lane.from(seq.max(lane.ordered().seq) + 1) {
-            if *bytes > 2 * LANE_BYTES_MAX {
+        let batches: Vec<_> = lane.from(seq.max(lane.ordered().seq) + 1).collect();
+        for (seq, batch) in batches {
+            if !self.may_send(to, batch.weight()) {
                 return;
             }
-            *bytes += batch.weight();
             fx.send(to, Message::Batch { seq, batch });
         }
+    }
+
+    /// Whether to send this much again to a member.
+    pub(super) fn may_send(&mut self, to: PartyId, weight: usize) -> bool {
+        let kept = self.spec.bytes_kept.max(LANE_BYTES_MAX);
+        self.catch_up.sent_again.may_send(to, weight, kept)
     }
 
     /// Frames of this member are lost: has it say them again.

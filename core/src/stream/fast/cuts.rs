@@ -362,6 +362,7 @@ impl Fast {
                 self.slot = self.slot.plus(batch.len() as u64);
             }
         }
+        self.catch_up.sent_again.forgive(batches.iter().flatten().map(Batch::weight).sum());
         for (owner, (told, heard)) in self.lanes.order(&item, batches) {
             fx.accuse(owner, Fault::ToldOtherwise { told, heard });
         }

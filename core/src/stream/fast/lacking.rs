@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fast,
-    catch_up::Stretch,
+    catch_up::{CatchUp, Stretch},
     cuts::Cuts,
     item::{Head, Item},
-    lanes::LANE_BYTES_MAX,
+    lanes::{LANE_BYTES_MAX, LANE_WINDOW},
     message::Message,
 };
 use crate::{
@@ -17,11 +17,8 @@ use crate::{
     effects::Effects,
     fault::Fault,
     id::{PartyId, Round},
-    stream::batch::Batch,
+    stream::{again::ANSWER_MIN, batch::Batch},
 };
-
-/// How often the same batches are sent to one who asks. Once is enough; more, when backlogs were lost.
-const SERVED_MAX: u8 = 8;
 
 /// How many bytes of batches are fetched beyond those of the next item.
 const AHEAD_BYTES_MAX: usize = 2 * LANE_BYTES_MAX;
@@ -61,6 +58,14 @@ impl Coming {
 
     fn weight(&self) -> usize {
         self.parts.values().flatten().map(Batch::weight).sum()
+    }
+}
+
+impl CatchUp {
+    /// How many bytes of batches were fetched and are not ordered.
+    fn ahead_bytes(&self) -> usize {
+        let segments = self.segments.values().flatten().map(Batch::weight).sum::<usize>();
+        segments + self.coming.values().map(Coming::weight).sum::<usize>()
     }
 }
 
@@ -104,7 +109,7 @@ impl Fast {
         let kept = kept.map(|(_, item)| item).filter(|item| item.chain(place) == chain);
         if let Some(item) = open.or(kept).cloned()
             && from != fx.seat().me()
-            && self.catch_up.may_answer(from, place, self.place)
+            && self.may_send(from, ANSWER_MIN)
         {
             fx.send(from, Message::Item { place, item });
         }
@@ -144,7 +149,10 @@ impl Fast {
         loop {
             place = place.next();
             let agreed = self.catch_up.agreed(place, one).filter(|item| item.after == chain);
-            let Some(item) = agreed else { return };
+            // What does not fit would be asked for again and again.
+            let full =
+                place > self.place.next() && self.catch_up.ahead_bytes() > AHEAD_BYTES_MAX / 2;
+            let Some(item) = agreed.filter(|_| !full) else { return };
             let lacks: Vec<_> = self.lacking(&heads, &item, true).collect();
             if !lacks.is_empty() {
                 let tellers = self.catch_up.told.get(&place).into_iter().flatten();
@@ -199,7 +207,9 @@ impl Fast {
         (lane, after, to): (PartyId, Head, Head),
         fx: &mut Effects<'_, Self>,
     ) {
-        if from == fx.seat().me() || !fx.seat().has(lane) {
+        // No item moves a lane further.
+        let span = to.seq.saturating_sub(after.seq);
+        if from == fx.seat().me() || !fx.seat().has(lane) || span > LANE_WINDOW {
             return;
         }
         let stored = self.lanes.of(lane).segment(after, to);
@@ -207,14 +217,10 @@ impl Fast {
         else {
             return;
         };
-        let before = self.lanes.of(lane).before().seq;
-        self.catch_up.served.retain(|(_, of, seq), _| *of != lane || *seq > before);
-        let served = self.catch_up.served.entry((from, lane, to.seq)).or_default();
-        *served = served.saturating_add(1);
-        if *served > SERVED_MAX {
-            return;
-        }
         for (seq, batch) in (after.seq + 1..).zip(batches) {
+            if !self.may_send(from, batch.weight()) {
+                return;
+            }
             let (after, to) = (after.seq, to.chain);
             fx.send(from, Message::Part { lane, after, to, seq, batch });
         }
@@ -259,9 +265,8 @@ impl Fast {
     /// Drops batches that are not for the next item if there are too many of them. They are asked for
     /// again.
     fn bound_ahead(&mut self, (lane, after, chain): Stretch) {
-        let segments = self.catch_up.segments.values().flatten().map(Batch::weight).sum::<usize>();
-        let coming = self.catch_up.coming.values().map(Coming::weight).sum::<usize>();
-        if after > self.lanes.of(lane).ordered().seq && segments + coming > AHEAD_BYTES_MAX {
+        let far = after > self.lanes.of(lane).ordered().seq;
+        if far && self.catch_up.ahead_bytes() > AHEAD_BYTES_MAX {
             self.catch_up.coming.remove(&(lane, after, chain));
             self.catch_up.segments.remove(&(lane, after, chain));
         }

@@ -146,7 +146,7 @@ fn batches_are_sent_again_a_few_times_and_then_no_more() {
         sent += fx.list().len();
     }
     assert_eq!(sent, 4 * lane::LANE_BYTES_MAX / batch.weight() + 1);
-    it.forgive(batch.weight());
+    it.sent_again.forgive(batch.weight());
     let mut fx = Effects::new(&world.seats[2]);
     it.step(Event::Message { from: Peer::Member(p(3)), message: want }, &mut fx);
     assert_eq!(fx.list().len(), 1, "what is ordered makes room");
