@@ -29,7 +29,16 @@ pub(crate) type Delivered = Vec<(PartyId, Bytes)>;
 
 /// A group whose users take everything at once.
 pub(crate) fn group<S: Stream>(n: u16, seed: u64, spec: S::Spec) -> Group<S> {
-    let mut group = Group::new(n, (n - 1) / 3, seed, spec);
+    seated(n, seed, |_| spec.clone())
+}
+
+/// The same, with a spec for each member.
+pub(crate) fn seated<S: Stream>(
+    n: u16,
+    seed: u64,
+    mut spec: impl FnMut(PartyId) -> S::Spec,
+) -> Group<S> {
+    let mut group = Group::with(n, (n - 1) / 3, seed, |seat| spec(seat.me()));
     group.set_steps_max(STEPS_MAX);
     group.set_adversary(Relents::at(UNFAIR_STEPS));
     group
@@ -163,6 +172,15 @@ pub(crate) fn finish<S: Stream>(group: &mut Group<S>, submitted: &[(PartyId, Str
 /// Goes on until every correct party has delivered what correct ones submitted. A liar may keep a
 /// group at empty rounds for ever, so nothing else need ever come to an end.
 pub(crate) fn deliver<S: Stream>(group: &mut Group<S>, submitted: &[(PartyId, String)]) {
+    deliver_by(64, group, submitted);
+}
+
+/// The same, and looks after each so many letters whether it is so.
+pub(crate) fn deliver_by<S: Stream>(
+    letters: u64,
+    group: &mut Group<S>,
+    submitted: &[(PartyId, String)],
+) {
     let correct = group.correct();
     let expected = submitted.iter().filter(|(party, _)| correct.contains(party)).count();
     let lacks = |world: &World, party: &PartyId| {
@@ -175,7 +193,7 @@ pub(crate) fn deliver<S: Stream>(group: &mut Group<S>, submitted: &[(PartyId, St
     };
     let begun = group.steps();
     loop {
-        let until = group.steps() + 64;
+        let until = group.steps() + letters;
         let ended = group.run_while(|world| world.steps() < until);
         if !correct.iter().any(|party| lacks(group, party)) {
             return;

@@ -14,5 +14,7 @@ mod certified;
 mod differential;
 mod fast;
 mod group;
+mod leaders;
+mod misrule;
 mod power;
 mod rounds;
