@@ -134,14 +134,21 @@ pub(crate) fn send<S: Stream>(
     let mut submitted = Vec::new();
     take_all(group);
     for wave in 0..waves {
-        for party in PartyId::all(n) {
-            let payload = format!("{party} in wave {wave}");
-            submit(group, party, &payload);
-            submitted.push((party, payload));
-        }
-        let until = group.steps() + 60 * (wave as u64 + 1);
-        group.run_while(|world| world.steps() < until);
+        submitted.extend(more(group, n, wave));
     }
+    submitted
+}
+
+/// One of these waves.
+pub(crate) fn more<S: Stream>(group: &mut Group<S>, n: u16, wave: usize) -> Vec<(PartyId, String)> {
+    let mut submitted = Vec::new();
+    for party in PartyId::all(n) {
+        let payload = format!("{party} in wave {wave}");
+        submit(group, party, &payload);
+        submitted.push((party, payload));
+    }
+    let until = group.steps() + 60 * (wave as u64 + 1);
+    group.run_while(|world| world.steps() < until);
     submitted
 }
 

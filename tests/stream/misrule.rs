@@ -22,13 +22,11 @@ use maftia_core::{
 };
 
 /// One of the misdeeds of this file, or any other, as the seed has it for each liar.
-pub(crate) fn any(seed: u64, n: u16, liar: PartyId) -> Box<dyn Behaviour> {
+pub(crate) fn any(seed: u64, liar: PartyId) -> Box<dyn Behaviour> {
     let mut rng = Rng::new(seed ^ u64::from(liar.number()) << 32).fork(0x1ead);
-    let over = PartyId::new(rng.below(n.into()) as u16);
     let (told, place) = (rng.number(), 1 + rng.below(8) as u64);
     match rng.below(12) {
-        0 => Box::new(Cuts::without(over)),
-        1 => Box::new(Cuts::forked(told)),
+        0 | 1 => Box::new(Cuts::forked(place, told)),
         2 => Box::new(Cuts::invented()),
         3 => Box::new(Stalls { place, told }),
         4 => Box::new(Slow::by(1 + rng.below(60) as u64)),
@@ -53,10 +51,8 @@ fn message(frame: &Outgoing) -> Option<Message> {
 /// How the cuts of a leader are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
-    /// No cut names this lane.
-    Without(PartyId),
-    /// Those that these bits name see cuts without their last lane.
-    Forked(u64),
+    /// From this place on, those that these bits name see cuts without their last lane.
+    Forked(u64, u64),
     /// Each cut names one more batch of the leader's own lane, which nobody has.
     Invented,
 }
@@ -70,19 +66,31 @@ pub(crate) struct Cuts {
 }
 
 impl Cuts {
-    /// Censors a lane.
-    pub(crate) fn without(lane: PartyId) -> Self {
-        Self { change: Change::Without(lane), shown: Default::default() }
-    }
-
-    /// Shows different cuts to those that these bits name, and to the rest.
-    pub(crate) fn forked(told: u64) -> Self {
-        Self { change: Change::Forked(told), shown: Default::default() }
+    /// From a place on, shows different cuts to those that these bits name, and to the rest.
+    pub(crate) fn forked(place: u64, told: u64) -> Self {
+        Self { change: Change::Forked(place, told), shown: Default::default() }
     }
 
     /// Orders what there is not.
     pub(crate) fn invented() -> Self {
         Self { change: Change::Invented, shown: Default::default() }
+    }
+
+    /// What is said instead of a cut or a bind of its own tree. `None`: nothing.
+    fn bend(&mut self, mut frame: Outgoing, me: Owner) -> Option<Outgoing> {
+        match message(&frame) {
+            Some(Message::Cut { place, item }) => {
+                let item = self.change(frame.to, place, item, me)?;
+                frame.bytes = wire::encode(&Message::Cut { place, item });
+            }
+            Some(Message::Bind { life, phase, place, chain, heads }) => {
+                let shown = &self.shown[self.change.face(frame.to)];
+                let chain = shown.get(&chain).copied().unwrap_or(chain);
+                frame.bytes = wire::encode(&Message::Bind { life, phase, place, chain, heads });
+            }
+            _ => {}
+        }
+        Some(frame)
     }
 
     fn change(&mut self, to: Owner, place: Round, mut item: Item, me: Owner) -> Option<Item> {
@@ -94,8 +102,9 @@ impl Cuts {
         let shown = &mut self.shown[self.change.face(to)];
         item.after = shown.get(&item.after).copied().unwrap_or(item.after);
         match (self.change, me) {
-            (Change::Without(over), _) => item.heads.retain(|(lane, _)| *lane != over),
-            (Change::Forked(told), _) if is_told(told, to) => drop(item.heads.pop()),
+            (Change::Forked(from, told), _) if place.number() >= from && is_told(told, to) => {
+                item.heads.pop();
+            }
             (Change::Invented, Owner::Party(_, me)) => {
                 item.heads.retain(|(lane, _)| *lane != me);
                 item.heads.push((me, Head { seq: 1 << 7, chain: Digest::of("invented", b"") }));
@@ -110,7 +119,7 @@ impl Cuts {
 
 impl Change {
     fn face(self, to: Owner) -> usize {
-        usize::from(matches!(self, Self::Forked(told) if is_told(told, to)))
+        usize::from(matches!(self, Self::Forked(_, told) if is_told(told, to)))
     }
 }
 
@@ -119,20 +128,10 @@ impl Behaviour for Cuts {
         "cuts"
     }
 
-    fn send(&mut self, mut frame: Outgoing, cx: &mut Corrupted<'_>) {
-        match message(&frame) {
-            Some(Message::Cut { place, item }) => {
-                let Some(item) = self.change(frame.to, place, item, cx.me) else { return };
-                frame.bytes = wire::encode(&Message::Cut { place, item });
-            }
-            Some(Message::Bind { life, phase, place, chain, heads }) => {
-                let shown = &self.shown[self.change.face(frame.to)];
-                let chain = shown.get(&chain).copied().unwrap_or(chain);
-                frame.bytes = wire::encode(&Message::Bind { life, phase, place, chain, heads });
-            }
-            _ => {}
+    fn send(&mut self, frame: Outgoing, cx: &mut Corrupted<'_>) {
+        if let Some(frame) = self.bend(frame, cx.me) {
+            cx.send(frame);
         }
-        cx.send(frame);
     }
 
     fn boxed(&self) -> Box<dyn Behaviour> {
@@ -211,9 +210,10 @@ impl Behaviour for Slow {
 }
 
 /// Says its first binds to some and its second ones to one member only, and afterwards a state in which
-/// it never said them.
+/// it never said them. As a leader it may show different cuts.
 #[derive(Clone, Debug)]
 pub(crate) struct Hides {
+    pub(crate) cuts: Cuts,
     pub(crate) first: Vec<PartyId>,
     pub(crate) second: PartyId,
     pub(crate) state: Misstates,
@@ -225,6 +225,7 @@ impl Behaviour for Hides {
     }
 
     fn send(&mut self, frame: Outgoing, cx: &mut Corrupted<'_>) {
+        let Some(frame) = self.cuts.bend(frame, cx.me) else { return };
         let Owner::Party(_, to) = frame.to else { return };
         let says = match message(&frame) {
             Some(Message::Bind { phase: Phase::One, .. }) => self.first.contains(&to),
