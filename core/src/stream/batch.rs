@@ -59,6 +59,19 @@ impl Batch {
         Self { ends, bytes: bytes.into() }
     }
 
+    /// The first payloads, of about this weight and at least one, and the others. `None` if there are no
+    /// others. Both share the bytes.
+    pub fn split(&self, weight: usize) -> Option<(Self, Self)> {
+        let room = weight.saturating_sub(128);
+        let fits = |place: usize| self.ends[place] as usize + 4 * (place + 1) <= room;
+        let count = (0..self.len()).take_while(|place| fits(*place)).count().max(1);
+        let end = self.ends.get(count - 1).copied().filter(|_| count < self.len())?;
+        let rest = self.ends[count..].iter().map(|other| other - end).collect();
+        let first =
+            Self { ends: self.ends[..count].into(), bytes: self.bytes.slice(..end as usize) };
+        Some((first, Self { ends: rest, bytes: self.bytes.slice(end as usize..) }))
+    }
+
     /// How many payloads.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -135,6 +148,20 @@ mod tests {
         assert_eq!(joined, Batch::of(["a", "bc", "", "d"]));
         assert_eq!(Batch::concat(std::slice::from_ref(&one)), one);
         assert_eq!(Batch::concat(&[]), Batch::default());
+    }
+
+    #[test]
+    fn parts_of_a_batch_hold_all_of_it() {
+        let batch = Batch::of(["one", "", "three", "four"]);
+        for (weight, first) in [(0, 1), (135, 1), (139, 2), (147, 2), (148, 3), (156, 4)] {
+            let parts = batch.split(weight);
+            assert_eq!(parts.as_ref().map_or(4, |(part, _)| part.len()), first, "{weight}");
+            if let Some((one, other)) = parts {
+                assert_eq!((one.check(), other.check()), (Ok(()), Ok(())));
+                assert_eq!(Batch::concat(&[one, other]), batch);
+            }
+        }
+        assert_eq!(Batch::default().split(0), None);
     }
 
     #[test]

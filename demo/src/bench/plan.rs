@@ -20,9 +20,10 @@ use crate::exit::{Exit, Stop};
 const DURATION: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(500)..=Duration::from_hours(1);
 
-/// Bytes of one party that are under way at saturation, unless it is told otherwise: one full batch.
-/// More make queues longer, and hardly anything faster.
-const IN_FLIGHT_BYTES: usize = limits::BATCH_BYTES_MAX;
+/// Bytes of all parties that are under way at saturation, unless it is told otherwise. Every party takes
+/// what all send, so queues are as long whatever their number. More make them longer, and hardly anything
+/// faster.
+const IN_FLIGHT_BYTES: usize = 4 * limits::BATCH_BYTES_MAX;
 
 /// The most payloads of one party that are under way at saturation, unless it is told otherwise.
 const IN_FLIGHT_MAX: u64 = limits::BATCH_PAYLOADS_MAX as u64;
@@ -143,7 +144,7 @@ impl Plan {
     /// Payloads of one party that may be under way.
     pub(crate) fn window(&self) -> u64 {
         match self.load {
-            Load::Rate(_) | Load::Clients(_) => usual_window(self.size),
+            Load::Rate(_) | Load::Clients(_) => usual_window(self.n, self.size),
             Load::Saturate(window) => window,
         }
     }
@@ -167,7 +168,7 @@ impl Plan {
     pub(crate) fn floor(&self) -> Self {
         let [longest, warm_up] = FLOOR;
         let (duration, size) = (self.duration.min(longest), self.size.max(STAMP));
-        let load = Load::Saturate(usual_window(size).min(self.window()));
+        let load = Load::Saturate(usual_window(self.n, size).min(self.window()));
         Self { size, load, duration, warm_up, secure: None, ..self.clone() }
     }
 
@@ -206,7 +207,9 @@ fn load(flags: &flags::Stream) -> Load {
     match (flags.clients, flags.rate) {
         (Some(clients), _) => Load::Clients(clients),
         (None, Some(rate)) => Load::Rate(rate),
-        (None, None) => Load::Saturate(flags.in_flight.unwrap_or_else(|| usual_window(flags.size))),
+        (None, None) => {
+            Load::Saturate(flags.in_flight.unwrap_or_else(|| usual_window(flags.n, flags.size)))
+        }
     }
 }
 
@@ -215,8 +218,8 @@ pub(crate) fn faults(n: u16) -> u16 {
     (n - 1) / 3
 }
 
-pub(crate) fn usual_window(size: usize) -> u64 {
-    ((IN_FLIGHT_BYTES / size.max(1)) as u64).clamp(1, IN_FLIGHT_MAX)
+pub(crate) fn usual_window(n: u16, size: usize) -> u64 {
+    ((IN_FLIGHT_BYTES / usize::from(n.max(1)) / size.max(1)) as u64).clamp(1, IN_FLIGHT_MAX)
 }
 
 pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Stop {
@@ -266,6 +269,7 @@ pub(crate) mod tests {
             (4, 1, 512, Load::Saturate(8_192))
         );
         assert_eq!((plan.durability, plan.faulty(), plan.runs), (Durability::Disk, None, 1));
+        assert_eq!(usual_window(16, 512), 2_048, "all together as much as four");
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl Fast {
 
     fn say_bind(&mut self, phase: Phase, place: Round, chain: Digest, fx: &mut Effects<'_, Self>) {
         let heads = self.news(fx);
-        let life = self.live();
+        let life = self.life();
         fx.broadcast(Message::Bind { life, phase, place, chain, heads });
     }
 

@@ -115,17 +115,21 @@ impl Fast {
         }
     }
 
-    /// Asks for batches that an item orders, unless they may just be late: of `f + 1` who are bound to
+    /// Asks for batches that an item orders, unless they may just be late, which they are not where the
+    /// owner sent others: of `f + 1` who are bound to
     /// it, since one of them is correct and a liar may keep them for ever; of another one each time when
     /// nothing comes; of everybody if so many are not known.
     pub(super) fn want_batches(
         &mut self,
         place: Round,
         chain: Digest,
-        lacks: Vec<(PartyId, Head, Head)>,
+        mut lacks: Vec<(PartyId, Head, Head)>,
         fx: &mut Effects<'_, Self>,
     ) {
         if !self.catch_up.urgent && self.closing.is_none() {
+            lacks.retain(|(lane, _, to)| self.lanes.of(*lane).other_at(*to).is_some());
+        }
+        if lacks.is_empty() {
             return;
         }
         let one = fx.seat().thresholds().one_correct();

@@ -25,7 +25,12 @@ pub(super) const LANE_WINDOW: u64 = 256;
 pub(super) const LANE_BYTES_MAX: usize =
     IN_FLIGHT_MAX * (BATCH_BYTES_MAX + 4 * BATCH_PAYLOADS_MAX + 128);
 
-/// For how many batches a lane is doubted, the first time.
+/// Over how many items a lane counts as one that its owner uses, so that members agree about how many
+/// they are, and not only while a batch is under way.
+const RECENT: u64 = 16;
+
+/// For how many items a lane is doubted, the first time: batches of its own a liar makes as fast as it
+/// likes.
 const DOUBT: u64 = 1_024;
 
 /// How often the doubt doubles at most.
@@ -60,6 +65,10 @@ pub(super) struct Lane {
     /// How often it was doubted.
     doubts: u32,
     lie: Lie,
+    /// How many items were ordered, in any lane.
+    items: u64,
+    /// The last of them that moved it.
+    moved: u64,
 }
 
 /// What shows that the owner of a lane gave others another batch.
@@ -84,6 +93,8 @@ impl Default for Lane {
             doubted: 0,
             doubts: 0,
             lie: Lie::default(),
+            items: 0,
+            moved: 0,
         }
     }
 }
@@ -110,15 +121,16 @@ impl Lane {
         self.top().seq > due && same.count() + 1 >= needed
     }
 
-    /// Its owner did not show to all what it showed to a leader, or the leader lied.
+    /// Its owner did not show to all what it showed to a leader, or the leader lied; or it gave members
+    /// different batches.
     pub(super) fn doubt(&mut self) {
-        self.doubted = self.ordered.seq + (DOUBT << self.doubts);
+        self.doubted = self.items + (DOUBT << self.doubts);
         self.doubts = (self.doubts + 1).min(DOUBLED_MAX);
     }
 
     /// Whether its owner is not trusted to show batches to all.
     pub(super) fn is_doubted(&self) -> bool {
-        self.ordered.seq < self.doubted
+        self.items < self.doubted
     }
 
     /// Batches up to here are not kept.
@@ -179,14 +191,22 @@ impl Lane {
         head: Head,
         needed: usize,
     ) -> Option<(Digest, Digest)> {
-        let here = self.chain_at(head.seq).filter(|chain| *chain != head.chain)?;
+        let here = self.other_at(head)?;
         self.lie.deniers.insert(from);
         let enough = self.lie.deniers.len() >= needed;
         (enough && self.told_lie()).then_some((here, head.chain))
     }
 
-    /// Whether it is told for the first time that its owner lies.
+    /// What its owner sent here in place of what leads to this head: that will not come from it.
+    pub(super) fn other_at(&self, head: Head) -> Option<Digest> {
+        self.chain_at(head.seq).filter(|chain| *chain != head.chain)
+    }
+
+    /// Whether it is told for the first time that its owner lies. It is doubted each time.
     fn told_lie(&mut self) -> bool {
+        if !self.is_doubted() {
+            self.doubt();
+        }
         !std::mem::replace(&mut self.lie.told, true)
     }
 
@@ -234,7 +254,7 @@ impl Lane {
     /// Items order these batches now, which lead from what was ordered to `to`. Tells the first time that
     /// its owner had sent others: a correct member has these from it, too.
     fn order(&mut self, to: Head, batches: &[Batch]) -> Option<(Digest, Digest)> {
-        let here = self.chain_at(to.seq).filter(|chain| *chain != to.chain);
+        let here = self.other_at(to);
         if self.chain_at(to.seq) != Some(to.chain) {
             self.cut_back(self.ordered);
             let mut head = self.ordered;
@@ -346,11 +366,21 @@ impl Lanes {
         batches: &[Vec<Batch>],
     ) -> Vec<(PartyId, (Digest, Digest))> {
         let mut lies = Vec::new();
+        self.all.iter_mut().for_each(|lane| lane.items += 1);
         for ((lane, to), batches) in item.heads.iter().zip(batches) {
             self.kept += batches.iter().map(Batch::weight).sum::<usize>();
+            self.of_mut(*lane).moved = self.of(*lane).items;
             lies.extend(self.of_mut(*lane).order(*to, batches).map(|lie| (*lane, lie)));
         }
         lies
+    }
+
+    /// How many members send batches, this one included.
+    pub(super) fn senders(&self, me: PartyId) -> usize {
+        let sends = |(lane, it): &(PartyId, &Lane)| {
+            *lane == me || it.top().seq > it.ordered.seq || it.moved + RECENT > it.items
+        };
+        self.iter().filter(sends).count()
     }
 
     /// Forgets what an item ordered.
@@ -359,6 +389,11 @@ impl Lanes {
             let freed = self.of_mut(*lane).trim(head.seq);
             self.kept = self.kept.saturating_sub(freed);
         }
+    }
+
+    /// Whether more of lanes of others is stored than was said.
+    pub(super) fn has_news(&self, me: PartyId) -> bool {
+        !self.news(me).is_empty()
     }
 
     /// The lanes of others of which more is stored than was said.

@@ -32,7 +32,8 @@ pub enum Phase {
 pub struct Life {
     /// The epoch that the sender is in.
     pub epoch: u64,
-    /// How many signs of life it has given in it, this one included.
+    /// How many pulses it has given in it, with this one if it is one. What else it says repeats the last:
+    /// that is faster than payloads are.
     pub count: u64,
     /// Where it is: how many items it has delivered.
     pub at: Round,

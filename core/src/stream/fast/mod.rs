@@ -34,9 +34,13 @@
 //! *Cuts.* The leader of an epoch names heads; that is an [`Item`], and it leads to the next *place*. It
 //! names what it stores itself, so that a batch is ordered four delays after it is sent, its own after
 //! three. It binds itself in the step in which it cuts, so its cut is its first bind: what is said here
-//! of those who said one holds for it. Who leaves an epoch while the next cut names batches that did not come *doubts* their lanes: as
-//! a leader it names of those only what `n - f` members store, so that `f + 1` correct members have it
-//! from its owner and all can bind. The doubt lasts for 1,024 batches, and twice as long each time. A
+//! of those who said one holds for it. While cuts are under way the next one waits until it is worth its
+//! binds, so that a busy group says few. The more members send, the smaller is what each has under way:
+//! every member takes what all send, so queues, and with them rounds, are as long in every group.
+//!
+//! *Binds.* Who leaves an epoch while the next cut names batches that did not come *doubts* their lanes:
+//! as a leader it names of those only what `n - f` members store, so that `f + 1` correct members have it
+//! from its owner and all can bind. The doubt lasts for 1,024 items, and twice as long each time. A
 //! member says the first bind for one item a place, after it bound itself to the place before, when it
 //! stores what is named. The chain of items is what is bound, so a bind is one to the whole path. With
 //! `n - f` first binds it says the second one; with `n - f` second binds the item is delivered.
@@ -50,10 +54,19 @@
 //! much. Without a clock no leader waits.
 //!
 //! *Leaving.* A member that waits gives signs of life, each after `n - f` members gave the one before:
-//! rounds that need no clock. With a clock each waits a millisecond first, so that a group that goes on
-//! gives none; it is enough that an alarm comes at all, however late. After so many rounds ([`Spec::patience`]) without anything delivered, or
-//! with its own lane passed over, or after a span on its clock, it leaves: it binds no more, and submits
-//! its `State` to an [`Atomic`] stream below. Its claims there are signed.
+//! rounds that need no clock. With a clock each waits first, for a millisecond or for as long as the group
+//! takes for an item, up to a bound, so that a group that goes on gives none; it is enough that an alarm
+//! comes at all, however late. After so many rounds ([`Spec::patience`]) without anything delivered, or
+//! with its own lane passed over, it leaves: it binds no more, and submits its `State` to an [`Atomic`]
+//! stream below. Its claims there are signed. Once its clock says that a span has passed with nothing
+//! delivered, 16 rounds are enough; 256, items counted in, if only its own batches of then still wait: a
+//! leader that orders just enough to be borne is left as one that orders nothing.
+//!
+//! *Nobody leaves a leader because all are busy.* Signs travel with the payloads, behind all that their
+//! senders sent before. A leader that is correct orders what it has once `n - f` members answered twice;
+//! it is left only if that takes longer than 16 times in which `n - f` members emptied their queues to
+//! each other. A clock that runs wild takes away no more than the rest of the rounds, and one that stands
+//! still nothing: safety rests on neither, and rounds come as long as `n - f` correct members wait.
 //!
 //! *Closing.* All members see the same states in the same order. The first ones that *resolve* the
 //! epoch give its outcome. From the highest place that `f + 1` say to have delivered, it is the longest
@@ -95,7 +108,10 @@
 //! again after all others.
 //!
 //! *Who gives members different batches* is accused by each that stores another one than is ordered, and
-//! by each that hears of others from `f + 1`: nothing is signed, so no member can prove it alone.
+//! by each that hears of others from `f + 1`: nothing is signed, so no member can prove it alone. A member
+//! that holds another batch than the one a cut names asks for that at once, since it will not come from
+//! the owner; one that knows of the lie doubts the lane. A correct owner is never doubted so: one of `f + 1`
+//! who deny what it sent is correct, and so is one of those who bound themselves to what is ordered.
 //!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
 //! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds
@@ -114,6 +130,7 @@ mod item;
 mod lacking;
 mod lanes;
 mod leading;
+mod leaving;
 mod message;
 mod own;
 mod patience;
@@ -159,7 +176,8 @@ pub struct Spec {
     pub lag_max: usize,
     /// After how many rounds of signs of life without progress a member leaves an epoch.
     pub patience: u64,
-    /// After how long without progress it does so anyway, by its clock. `None`: without a clock.
+    /// After how long without progress, by its clock, 16 rounds are enough for that. `None`: without a
+    /// clock.
     pub impatience: Option<Span>,
     /// Whether payloads are of use to the user only when `f + 1` of them are ordered.
     pub together: bool,
@@ -189,8 +207,6 @@ const ROUNDS_KEPT: u64 = 1_024;
 pub enum Timer {
     /// It may have waited long enough for the leader.
     Leave,
-    /// It may have waited long enough to ask again for what it lacks.
-    Urge,
     /// It may have waited long enough to say that it waits.
     Pulse,
 }
@@ -276,7 +292,7 @@ impl Protocol for Fast {
                 self.on_message(from, message, fx);
             }
             Event::Message { from, .. } => fx.accuse(from, Fault::Improper("not a member".into())),
-            Event::Timer(timer) => self.on_timer(timer, fx),
+            Event::Timer(timer) => self.on_timer(timer),
             Event::Missed { from } => self.on_missed(from, fx),
             Event::Behind { .. } | Event::Dropped { .. } => {}
         }
@@ -394,7 +410,8 @@ impl Fast {
         if self.own.is_empty() || self.holds_own(fx) {
             return;
         }
-        while let Some((seq, batch)) = self.own.next() {
+        let senders = self.lanes.senders(fx.seat().me());
+        while let Some((seq, batch)) = self.own.next(senders) {
             fx.broadcast(Message::Batch { seq, batch });
         }
     }
@@ -406,20 +423,24 @@ impl Fast {
         heads
     }
 
+    /// Whether a bind is to come that says what is stored.
+    fn binds_soon(&self) -> bool {
+        let mut binds = self.cuts.marks.range(self.place.next()..);
+        !self.patience.left && binds.any(|(_, mark)| mark.bound.is_some() && !mark.prepared)
+    }
+
     /// Says what is stored, unless a bind is about to. With a clock it waits for that until somebody
-    /// has waited for long.
+    /// has waited for long, and then says it now and then, not batch by batch.
     fn say_heads(&mut self, fx: &mut Effects<'_, Self>) {
-        if self.has_clock() && !self.patience.is_roused() && !self.patience.left {
+        if self.has_clock() && !self.patience.may_say_heads() {
             return;
         }
-        let binds = self.cuts.marks.range(self.place.next()..);
-        let soon = binds.into_iter().any(|(_, mark)| mark.bound.is_some() && !mark.prepared);
-        if soon && !self.patience.left {
+        if self.binds_soon() {
             return;
         }
         let heads = self.news(fx);
         if !heads.is_empty() {
-            let life = self.live();
+            let life = self.life();
             fx.broadcast(Message::Heads { life, heads });
         }
     }

@@ -5,39 +5,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ask, Fast, Timer,
+    Fast, Timer,
+    leaving::Alarm,
     message::{Life, Message},
-    resolve::State,
 };
 use crate::{
     effects::Effects,
     id::{PartyId, Round},
     path::Role,
-    stream::{
-        atomic::{Input as Order, Position},
-        batch::Batch,
-    },
+    stream::atomic::Position,
     time::Span,
-    wire,
 };
 
 /// After how many rounds without progress a member asks again for what it lacks.
 const URGE_ROUNDS: u64 = 16;
 
-/// After how long without progress a member that has a clock does so.
-const URGE_AFTER: Span = Span::millis(5);
+/// After how many of them, which take it a millisecond or more each, a member with a clock does so for
+/// the first time: what was sent before a pulse has come before it, four rounds ago.
+const URGE_ROUNDS_FIRST: u64 = 4;
 
-/// How long a member that has a clock waits before it says so.
+/// How long a member that has a clock waits before it says so, where a group goes on faster than that.
 const PULSE_AFTER: Span = Span::millis(1);
 
-/// How often it does so at most: those who have what it lacks have answered by then.
-const URGES_MAX: u8 = 8;
+/// How often this time doubles at most: a group of sixteen on two cores takes so long for an item.
+const SLOWED_MAX: u8 = 5;
 
-/// How much longer than for any progress at all a member waits for a lane that is passed over.
-const STARVING: u64 = 4;
+/// After how many items without a pulse of this member the time is halved again.
+const CALM: u8 = 64;
 
-/// How often the patience with one lane doubles at most.
-const STRIKES_MAX: u32 = 16;
+/// How often a member repeats its last pulse at most: those who have what it lacks have answered by
+/// then.
+const REPEATS_MAX: u8 = 8;
+
+/// So many rounds an item counts for a lane that it passes over: it takes three delays.
+const ITEM_ROUNDS: u64 = 4;
 
 /// How many items an epoch has that was long enough. After a shorter one a leader gets twice the time:
 /// it may have been slow only because all are busy.
@@ -48,13 +49,13 @@ const DOUBLED_MAX: u32 = 4;
 
 /// How long a lane has been passed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Passed {
+pub(super) struct Passed {
     /// How far it was ordered.
-    seq: u64,
-    /// Since which round it waits.
-    since: u64,
+    pub(super) seq: u64,
+    /// Since which round it waits, items counted in.
+    pub(super) since: u64,
     /// How many epochs were left because of it.
-    strikes: u32,
+    pub(super) strikes: u32,
 }
 
 /// What decides when this member leaves.
@@ -65,29 +66,30 @@ pub(super) struct Patience {
     /// How many this member gave.
     mine: u64,
     /// The round of the last progress.
-    since: u64,
+    pub(super) since: u64,
     /// The round in which it last asked again.
     urged: u64,
     /// Whether it waits for anything.
-    waiting: bool,
-    passed: BTreeMap<PartyId, Passed>,
+    pub(super) waiting: bool,
+    pub(super) passed: BTreeMap<PartyId, Passed>,
     /// Whether it has left.
     pub(super) left: bool,
     /// How many items it had delivered then.
-    left_at: Option<Round>,
+    pub(super) left_at: Option<Round>,
     /// Who has left.
     pub(super) left_by: BTreeSet<PartyId>,
     /// How far each lane was stored when this member left.
     pub(super) claimed: BTreeMap<PartyId, u64>,
-    /// Where it was when its alarm was set.
-    alarm: Option<Round>,
+    pub(super) alarm: Option<Alarm>,
+    /// The alarm that went off before the own batches of then were ordered, although others were.
+    pub(super) starved: Option<Alarm>,
     /// Where the epoch began.
     began: Round,
     /// How often the time of a leader is doubled now.
-    doubled: u32,
-    urge_set: bool,
-    urge_at: Round,
-    /// How often its clock made it ask again since the last progress.
+    pub(super) doubled: u32,
+    /// Whether its clock says that it has waited long enough.
+    pub(super) overdue: bool,
+    /// How often it asked again since the last progress.
     urges: u8,
     signs: Signs,
 }
@@ -97,14 +99,34 @@ pub(super) struct Patience {
 struct Signs {
     /// Whether an alarm is set.
     set: bool,
-    /// Where it was when the alarm was set.
+    /// Where the member was when it was set.
     at: Round,
-    /// Whether it came.
+    /// Whether it came, and nothing was delivered meanwhile.
     came: bool,
-    /// How often the last one was repeated since the last progress.
+    /// Whether a sign was given since the last progress.
+    given: bool,
+    /// How often the last one was repeated since then.
     repeated: u8,
-    /// Whether anybody has waited for long since the last progress.
+    /// Whether anybody has waited for long since then.
     roused: bool,
+    /// How often the time until it comes is doubled now.
+    slowed: u8,
+    /// How many items came without any sign.
+    calm: u8,
+}
+
+impl Signs {
+    /// An item was delivered. If a sign was given, the group is only slower than this member thought.
+    fn progressed(&mut self) {
+        if std::mem::take(&mut self.given) {
+            (self.slowed, self.calm) = ((self.slowed + 1).min(SLOWED_MAX), 0);
+        } else if self.calm >= CALM {
+            (self.slowed, self.calm) = (self.slowed.saturating_sub(1), 0);
+        } else {
+            self.calm += 1;
+        }
+        (self.roused, self.repeated) = (false, 0);
+    }
 }
 
 impl Patience {
@@ -124,6 +146,11 @@ impl Patience {
         self.signs.roused
     }
 
+    /// Whether somebody has waited for long, and an alarm says that it is time.
+    pub(super) fn may_say_heads(&self) -> bool {
+        self.signs.roused && self.signs.came
+    }
+
     /// Whether this member waits for anything.
     pub(super) fn waits(&self) -> bool {
         self.waiting
@@ -140,21 +167,14 @@ impl Patience {
     pub(super) fn enter(&mut self) {
         let passed = std::mem::take(&mut self.passed).into_iter();
         let passed = passed.map(|(lane, it)| (lane, Passed { since: 0, ..it })).collect();
-        let (alarm, urge_set) = (self.alarm, self.urge_set);
-        let signs = Signs { repeated: 0, roused: false, ..self.signs };
-        let doubled = self.doubled;
-        *self = Self { passed, alarm, doubled, urge_set, signs, ..Self::default() };
+        let signs = Signs { repeated: 0, roused: false, given: false, ..self.signs };
+        let (alarm, doubled) = (self.alarm, self.doubled);
+        *self = Self { passed, alarm, doubled, signs, ..Self::default() };
     }
 }
 
 impl Fast {
-    /// One more sign of life.
-    pub(super) fn live(&mut self) -> Life {
-        self.patience.mine += 1;
-        self.life()
-    }
-
-    /// The last sign of life, again.
+    /// The last sign of life, which goes with what this member says.
     pub(super) fn life(&self) -> Life {
         Life { epoch: self.epoch, count: self.patience.mine, at: self.stands() }
     }
@@ -188,8 +208,8 @@ impl Fast {
     pub(super) fn progressed(&mut self, fx: &mut Effects<'_, Self>) {
         self.patience.since = self.patience.reached(fx.seat().thresholds().available());
         self.patience.urged = self.patience.since;
-        self.patience.urges = 0;
-        (self.patience.signs.roused, self.patience.signs.repeated) = (false, 0);
+        (self.patience.urges, self.patience.overdue) = (0, false);
+        self.patience.signs.progressed();
         let items = self.place.number() - self.patience.began.number();
         if items > 0 && items.is_multiple_of(LONG) {
             self.patience.doubled = self.patience.doubled.saturating_sub(1);
@@ -217,97 +237,82 @@ impl Fast {
         let waits = self.waits(fx);
         if waits && !self.patience.waiting {
             (self.patience.since, self.patience.urged) = (round, round);
+            self.patience.overdue = false;
         }
         self.patience.waiting = waits;
         let due = if waits { round + 1 } else { led.min(round + 1) };
-        self.give_signs(due, fx);
-        if waits && round >= self.patience.urged + URGE_ROUNDS {
+        let alone = self.give_signs(due, fx);
+        if waits && (alone || round >= self.patience.urged + self.urge_rounds()) {
             self.patience.urged = round;
+            self.patience.urges = self.patience.urges.saturating_add(1);
             self.urge(fx);
         }
         if !self.patience.left && self.is_out_of_patience(round, fx) {
             self.leave(fx);
         }
-        self.set_alarms(fx);
+        self.set_alarm(round, fx);
+    }
+
+    /// A round, items counted in: as long as items come, few signs are given.
+    pub(super) fn time(&self, round: u64) -> u64 {
+        round + ITEM_ROUNDS * (self.place.number() - self.patience.began.number())
+    }
+
+    /// After how many rounds this member asks again.
+    fn urge_rounds(&self) -> u64 {
+        let first = if self.has_clock() { URGE_ROUNDS_FIRST } else { URGE_ROUNDS };
+        (first << self.patience.urges.min(2)).min(URGE_ROUNDS)
     }
 
     /// Gives the sign of life that is due. With a clock one that waits repeats the last one some times
-    /// when none is: others may not know that there is anything to wait for.
-    fn give_signs(&mut self, due: u64, fx: &mut Effects<'_, Self>) {
+    /// when none is: others may not know that there is anything to wait for. Tells whether it did so so
+    /// often that it may be alone, so that no rounds come.
+    fn give_signs(&mut self, due: u64, fx: &mut Effects<'_, Self>) -> bool {
         let clock = self.has_clock();
         let came = std::mem::replace(&mut self.patience.signs.came, false);
         let behind = self.patience.mine < due;
-        let again = clock && self.patience.waiting && self.patience.signs.repeated < URGES_MAX;
+        let again = clock && self.patience.waiting && self.patience.signs.repeated < REPEATS_MAX;
+        let mut alone = false;
         if behind && (came || !clock) {
-            let life = self.live();
-            fx.broadcast(Message::Pulse { life });
+            self.patience.mine += 1;
+            self.patience.signs.given = true;
+            fx.broadcast(Message::Pulse { life: self.life() });
         } else if came && again {
             self.patience.signs.repeated += 1;
+            self.patience.signs.given = true;
+            alone = self.patience.signs.repeated.is_multiple_of(REPEATS_MAX / 2);
             fx.broadcast(Message::Pulse { life: self.life() });
         }
-        let more = self.patience.mine < due || again;
-        if let Some(after) = self.spec.impatience
-            && more
-            && !std::mem::replace(&mut self.patience.signs.set, true)
-        {
-            self.patience.signs.at = self.place;
-            fx.arm(Timer::Pulse, PULSE_AFTER.min(after));
+        let news = self.lanes.has_news(fx.seat().me()) && !self.binds_soon();
+        let heads = self.patience.signs.roused && news;
+        if self.patience.mine < due || again || heads {
+            self.set_pulse(fx);
         }
+        alone
+    }
+
+    /// Sets the alarm after which a sign of life is due, if there is a clock.
+    fn set_pulse(&mut self, fx: &mut Effects<'_, Self>) {
+        let Some(most) = self.spec.impatience else { return };
+        let (at, signs) = (self.place, &mut self.patience.signs);
+        if !std::mem::replace(&mut signs.set, true) {
+            signs.at = at;
+            let after = PULSE_AFTER.as_micros() << signs.slowed;
+            fx.arm(Timer::Pulse, Span::micros(after).min(most));
+        }
+    }
+
+    /// The alarm went off after which a sign is due, unless this member went on meanwhile: what it waits for
+    /// now is younger.
+    pub(super) fn on_pulse_due(&mut self) {
+        let came = self.patience.signs.at == self.place;
+        self.patience.signs = Signs { set: false, came, ..self.patience.signs };
+        self.patience.rouse(came && self.patience.waiting);
     }
 
     /// Whether alarms come at all.
     pub(super) const fn has_clock(&self) -> bool {
         self.spec.impatience.is_some()
-    }
-
-    fn is_out_of_patience(&mut self, round: u64, fx: &Effects<'_, Self>) -> bool {
-        let others = self.patience.left_by.len() >= fx.seat().thresholds().one_correct();
-        let stalled = self.patience.waiting && round >= self.patience.since + self.spec.patience;
-        others || stalled || self.is_passed_over(round, fx)
-    }
-
-    /// Whether this member's lane, or that of one who has left, waits although others go on. The
-    /// patience with a lane doubles each time, so a liar does not end epoch after epoch with it.
-    fn is_passed_over(&mut self, round: u64, fx: &Effects<'_, Self>) -> bool {
-        let (me, one) = (fx.seat().me(), fx.seat().thresholds().one_correct());
-        let mut over = false;
-        for (lane, it) in self.lanes.iter() {
-            let ordered = it.ordered().seq;
-            let passed = self.patience.passed.entry(lane).or_default();
-            let waits = if lane == me { self.own.is_under_way() } else { it.waits(me, lane, one) };
-            if passed.seq != ordered {
-                passed.strikes = passed.strikes.saturating_sub(1);
-            }
-            if passed.seq != ordered || !waits {
-                (passed.seq, passed.since) = (ordered, round);
-            }
-            let counts = lane == me || self.patience.left_by.contains(&lane);
-            let patience = (self.spec.patience * STARVING) << passed.strikes;
-            if counts && round >= passed.since.saturating_add(patience) {
-                passed.strikes = (passed.strikes + u32::from(lane != me)).min(STRIKES_MAX);
-                over = true;
-            }
-        }
-        over
-    }
-
-    /// Takes no more part in the epoch, and says what it knows of it.
-    fn leave(&mut self, fx: &mut Effects<'_, Self>) {
-        self.patience.left = true;
-        self.patience.left_at = Some(self.place);
-        self.doubt_lanes(fx);
-        let tops = self.lanes.iter().map(|(lane, it)| (lane, it.top().seq));
-        self.patience.claimed = tops.collect();
-        fx.broadcast(Message::Leave { epoch: self.epoch });
-        let state = State {
-            epoch: self.epoch,
-            base: self.cuts.base(),
-            delivered: self.place,
-            claims: self.cuts.claims(),
-            lanes: self.lanes.iter().map(|(_, lane)| lane.stored()).collect(),
-        };
-        let batch = Batch::of([wire::encode(&state)]);
-        fx.ask(Ask::Below(Order::Submit { batch }));
     }
 
     /// Forgets what the last epoch left, and begins the next one.
@@ -344,49 +349,26 @@ impl Fast {
             }
         }
     }
-
-    fn set_alarms(&mut self, fx: &mut Effects<'_, Self>) {
-        let Some(after) = self.spec.impatience.filter(|_| self.patience.waiting) else { return };
-        if self.patience.alarm.is_none() && !self.patience.left {
-            self.patience.alarm = Some(self.place);
-            fx.arm(
-                Timer::Leave,
-                Span::micros(after.as_micros().saturating_mul(1 << self.patience.doubled)),
-            );
-        }
-        if !self.patience.urge_set && self.patience.urges < URGES_MAX {
-            self.patience.urge_set = true;
-            self.patience.urges += 1;
-            self.patience.urge_at = self.place;
-            fx.arm(Timer::Urge, URGE_AFTER.min(after));
-        }
-    }
-
-    /// The clock says that this member has waited long enough, if nothing has happened since.
-    pub(super) fn on_timer(&mut self, timer: Timer, fx: &mut Effects<'_, Self>) {
-        match timer {
-            Timer::Leave => {
-                let stalled = self.patience.alarm.take() == Some(self.place);
-                if stalled && self.patience.waiting && !self.patience.left {
-                    self.leave(fx);
-                }
-            }
-            Timer::Pulse => {
-                // A member that went on has not waited for long: what it waits for now is younger.
-                let stands = self.patience.signs.at == self.place;
-                self.patience.signs.set = false;
-                self.patience.signs.came = stands;
-                self.patience.rouse(stands && self.patience.waiting);
-            }
-            Timer::Urge => {
-                self.patience.urge_set = false;
-                if self.patience.waiting && self.patience.urge_at == self.place {
-                    self.urge(fx);
-                }
-            }
-        }
-    }
 }
 
 /// Where the stream of states hangs.
 pub(super) const BELOW: Role = Role::Stream;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_are_as_far_apart_as_the_items_of_the_group() {
+        let mut signs = Signs::default();
+        for slowed in [1, 2, 3, 4, SLOWED_MAX, SLOWED_MAX] {
+            signs.given = true;
+            signs.progressed();
+            assert_eq!(signs.slowed, slowed);
+        }
+        (0..CALM).for_each(|_| signs.progressed());
+        assert_eq!(signs.slowed, SLOWED_MAX);
+        signs.progressed();
+        assert_eq!(signs.slowed, SLOWED_MAX - 1);
+    }
+}

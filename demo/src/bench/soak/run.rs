@@ -167,7 +167,7 @@ impl<'a> Soak<'a> {
             number,
             size: self.plan.size,
             pace: Pace { gap, ahead: party as f64 / n },
-            window: plan::usual_window(self.plan.size),
+            window: plan::usual_window(self.plan.n, self.plan.size),
             from: clock::now(),
             until: self.until,
         };
