@@ -6,7 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     maftia::run(async {
         let group: Group = Group::embedded(4).await?;
         let mut ends = group.open::<OpenStream<String>>("prices").await?;
-        let mut reader = group.outsider()?.read::<String>("prices").await?;
+        let mut reader = group.outsider()?.read::<OpenStream<String>>("prices").await?;
         for (end, price) in ends.iter_mut().zip(["tin 20", "tin 21", "tin 19", "tin 22"]) {
             end.send(&price.to_owned()).await?;
         }
@@ -17,9 +17,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let proof = reader.proof().await?;
         let judge = group.outsider()?;
-        judge.verify("prices", &proof)?;
+        judge.verify::<OpenStream<String>>("prices", &proof)?;
         assert_eq!(proof.entries().count(), 4, "all that was said is proven");
-        assert!(judge.verify("wages", &proof).is_err(), "and of nothing else");
+        assert!(
+            judge.verify::<OpenStream<String>>("wages", &proof).is_err(),
+            "and of nothing else"
+        );
         Ok(())
     })
 }

@@ -28,6 +28,7 @@ use maftia_core::{
     seat::{Directory, Owner, Seat},
     stream::{
         atomic::Atomic,
+        certified::Certified,
         closing::Closing,
         consistent::ConsistentStream,
         fast::Fast,
@@ -62,14 +63,19 @@ pub const DETACHED: [Kind; 5] =
     [Fast::KIND, Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
 
 /// The same for members that communicate.
-const DETACHED_SERVICES: [Kind; 10] = [
+const DETACHED_SERVICES: [Kind; 15] = [
     ReliableStream::KIND,
     ConsistentStream::KIND,
     Closing::<Fast>::KIND,
+    Closing::<Atomic>::KIND,
+    Closing::<Certified>::KIND,
     Closing::<Secure<Fast>>::KIND,
     Closing::<Shelved<Fast>>::KIND,
+    Closing::<Shelved<Atomic>>::KIND,
+    Closing::<Shelved<Certified>>::KIND,
     Secure::<Fast>::KIND,
     Fast::KIND,
+    Certified::KIND,
     Atomic::KIND,
     Kind("multivalued"),
     Kind("validated"),

@@ -26,6 +26,7 @@ use maftia_core::{
     stream::{
         atomic::{self, Atomic},
         batch::Batch,
+        certified::Certified,
         closing::{self, Closing, Engine, Ordered},
         fast::Fast,
         open::{
@@ -435,8 +436,9 @@ where
 }
 
 #[test]
-fn outsiders_read_what_members_order_in_rounds() {
+fn outsiders_read_what_members_order_in_rounds_and_in_lanes() {
     outsiders_read_what_members_say::<Atomic>();
+    outsiders_read_what_members_say::<Certified>();
 }
 
 #[test]

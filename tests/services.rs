@@ -9,9 +9,11 @@ use bytes::Bytes;
 use maftia::{
     assembly::{Assembly, Reach},
     cs::{
-        Anything, ArrayAgreement, AtomicStream, BinaryAgreement, BroadcastError, Group, Member,
-        OpenError, OpenStream, ReadError, ReliableBroadcast, ReliableStream, StreamError,
+        Anything, ArrayAgreement, AtomicStream, BinaryAgreement, BroadcastError, Fast, Group,
+        Lanes, Member, OpenError, OpenStream, ReadError, ReliableBroadcast, ReliableStream, Rounds,
+        StreamError,
         services::{Input, Output, RELEASED_KEPT, Refused, Say, Services, Spec, Told},
+        stream::{self, Kind, Stream},
     },
 };
 use maftia_actors::{log::Store, node::Durability};
@@ -251,7 +253,8 @@ fn members_agree_over_tcp() {
 fn an_outsider_reads_a_stream_by_its_name_up_to_its_end() {
     maftia::run(async {
         let group: Group = Group::embedded(4).await.unwrap();
-        let mut reader = group.outsider().unwrap().read::<u32>("numbers").await.unwrap();
+        let mut reader =
+            group.outsider().unwrap().read::<OpenStream<u32>>("numbers").await.unwrap();
         let mut odd = group.member(3).open::<OpenStream<String>>("numbers").await.unwrap();
         let mut ends = Vec::new();
         for member in 0..3 {
@@ -273,11 +276,97 @@ fn an_outsider_reads_a_stream_by_its_name_up_to_its_end() {
             assert_eq!((delivery.payload, delivery.from.number()), (number, 0));
         }
         let (proof, judge) = (reader.proof().await.unwrap(), group.outsider().unwrap());
-        assert_eq!(judge.verify("numbers", &proof), Ok(()));
-        assert!(proof.entries().count() > 0 && judge.verify("others", &proof).is_err());
+        assert_eq!(judge.verify::<OpenStream<u32>>("numbers", &proof), Ok(()));
+        assert!(
+            proof.entries().count() > 0
+                && judge.verify::<OpenStream<u32>>("others", &proof).is_err()
+        );
         ends[0].close().await.unwrap();
         ends[1].close().await.unwrap();
         assert_eq!(reader.next().await, None);
         reader.close().await;
+    });
+}
+
+/// One load on a stream: everybody sends, two ask for the end behind what they sent. What each member saw.
+async fn auction<K: Kind>(group: &Group, rest: Duration) {
+    let mut ends = group.open::<Stream<K, (u16, u32)>>("auction").await.unwrap();
+    for bid in 0..20 {
+        for (member, end) in (0..).zip(&mut ends) {
+            end.send(&(member, bid)).await.unwrap();
+        }
+        tokio::time::sleep(rest).await;
+    }
+    for end in &mut ends[..2] {
+        end.close().await.unwrap();
+    }
+    let mut logs = Vec::new();
+    for end in &mut ends {
+        let mut log = Vec::new();
+        while let Some(delivery) = end.next().await {
+            let delivery = delivery.unwrap();
+            assert_eq!(delivery.from.number(), delivery.payload.0);
+            log.push(delivery);
+        }
+        logs.push(log);
+    }
+    assert!(logs.iter().all(|log| *log == logs[0]), "{}: one order, one end", K::NAME);
+    for member in 0..4 {
+        let of: Vec<_> = logs[0].iter().filter(|bid| bid.payload.0 == member).collect();
+        assert!((0..).zip(&of).all(|(bid, is)| is.payload.1 == bid), "its own order");
+        assert!(member > 1 || of.len() == 20, "{}: all of those who asked for the end", K::NAME);
+    }
+}
+
+/// One word chooses the engine, and what is promised is the same with each.
+#[test]
+fn every_engine_carries_the_same_load() {
+    maftia::run(async {
+        let group: Group = Group::embedded(4).await.unwrap();
+        let rest = Duration::from_millis(1);
+        auction::<stream::Atomic<Fast>>(&group, rest).await;
+        auction::<stream::Atomic<Rounds>>(&group, rest).await;
+        auction::<stream::Atomic<Lanes>>(&group, rest).await;
+        auction::<stream::SecureAtomic<Fast>>(&group, rest).await;
+        auction::<stream::SecureAtomic<Rounds>>(&group, rest).await;
+        auction::<stream::SecureAtomic<Lanes>>(&group, rest).await;
+        auction::<stream::Open<Fast>>(&group, rest).await;
+        auction::<stream::Open<Rounds>>(&group, rest).await;
+        auction::<stream::Open<Lanes>>(&group, rest).await;
+        for member in group.members() {
+            assert!(member.accusations().await.unwrap().is_empty());
+        }
+    });
+}
+
+/// Members that open a name with another engine than others open another stream, and do the others no harm.
+#[test]
+fn a_name_with_another_engine_is_another_stream() {
+    maftia::run(async {
+        let group: Group = Group::embedded(4).await.unwrap();
+        let mut odd = group.member(3).open::<AtomicStream<u32, Lanes>>("mail").await.unwrap();
+        let mut ends = Vec::new();
+        for member in &group.members()[..3] {
+            ends.push(member.open::<AtomicStream<u32>>("mail").await.unwrap());
+        }
+        odd.send(&7).await.unwrap();
+        ends[0].send(&1).await.unwrap();
+        for end in &mut ends {
+            assert_eq!(end.next().await.unwrap().unwrap().payload, 1);
+        }
+        // The same member may have both; and an outsider says with which engine it reads, too.
+        let mut both = group.member(3).open::<AtomicStream<u32>>("mail").await.unwrap();
+        assert_eq!(both.next().await.unwrap().unwrap().payload, 1);
+        type Prices = OpenStream<u32, Rounds>;
+        let mut prices = group.open::<Prices>("prices").await.unwrap();
+        prices[0].send(&20).await.unwrap();
+        let mut reader = group.outsider().unwrap().read::<Prices>("prices").await.unwrap();
+        assert_eq!(reader.next().await.unwrap().unwrap().payload, 20);
+        let (proof, judge) = (reader.proof().await.unwrap(), group.outsider().unwrap());
+        assert_eq!(judge.verify::<Prices>("prices", &proof), Ok(()));
+        assert!(judge.verify::<OpenStream<u32>>("prices", &proof).is_err());
+        for member in group.members() {
+            assert!(member.accusations().await.unwrap().is_empty());
+        }
     });
 }

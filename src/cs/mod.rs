@@ -8,10 +8,14 @@
 //! | [`Broadcast`](broadcast::Broadcast): `broadcast`, `deliver` | [`ReliableBroadcast`], [`ConsistentBroadcast`] | who speaks |
 //! | [`Agreement`](agreement::Agreement): `propose`, `decide` | [`BinaryAgreement`], [`ValidatedAgreement`], [`ArrayAgreement`] | the predicate |
 //! | [`Stream`](stream::Stream): `send`, `next`, `close` | [`ReliableStream`], [`ConsistentStream`], [`AtomicStream`], [`OpenStream`], [`SecureAtomicStream`] | |
-//! | [`Reader`]: `next`, `certify`, `proof` | what an [`Outsider`] reads of an [`OpenStream`] | |
+//! | [`Reader`]: `next`, `certify`, `proof` | what an [`Outsider`] reads: [`Readable`] classes, such as [`OpenStream`] | |
 //! | `toss` | [`ThresholdCoin`] | |
 //! | `sign`, `verify` | [`ThresholdSignature`] | |
 //! | `encrypt`, `open` | [`ThresholdCipher`] | |
+//!
+//! A stream of one order names the engine that orders it, if that is not the usual one:
+//! `AtomicStream<Order, Rounds>`, and so for [`OpenStream`] and [`SecureAtomicStream`]. Engines promise the
+//! same and cost differently: [`Fast`], [`Rounds`], [`Lanes`].
 //!
 //! ```no_run
 //! use maftia::cs::{AtomicStream, Group};
@@ -29,8 +33,8 @@
 //! # }
 //! ```
 //!
-//! *Names.* All members that open the same class by the same name open one instance; whoever opens it
-//! later finds what the others said to it, up to the quota of a [lobby](maftia_core::lobby) for each of
+//! *Names.* All members that open the same class, engine included, by the same name open one instance;
+//! whoever opens it later finds what the others said to it, up to the quota of a [lobby](maftia_core::lobby) for each of
 //! them. A name that was let go of and is opened again is another instance: all must do so equally
 //! often. Names are the application's: nobody else may choose them, for two of 2^32 chosen ones can be
 //! made to collide.
@@ -62,11 +66,11 @@ pub use self::{
     agreement::{AgreementError, ArrayAgreement, BinaryAgreement, ValidatedAgreement},
     broadcast::{BroadcastError, ConsistentBroadcast, ReliableBroadcast},
     group::{Group, Member, OpenError},
-    outsider::{Outsider, ReadError, Reader},
+    outsider::{Outsider, ReadError, Readable, Reader},
     port::Port,
     stream::{
-        AtomicStream, ConsistentStream, Delivery, OpenStream, ReliableStream, SecureAtomicStream,
-        StreamError,
+        AtomicStream, ConsistentStream, Delivery, Fast, Lanes, OpenStream, ReliableStream, Rounds,
+        SecureAtomicStream, StreamError,
     },
     threshold::{CipherError, ThresholdCipher, ThresholdCoin, ThresholdSignature},
 };

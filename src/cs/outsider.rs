@@ -14,7 +14,7 @@ use maftia_actors::{
 use maftia_core::{
     crypto::{Digest, deal::Keyring},
     id::{GroupId, PartyId, Slot},
-    path::Role,
+    path::{Role, Segment},
     seat::Seat,
     stream::{
         closing::Ordered,
@@ -26,7 +26,11 @@ use maftia_core::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Delivery, Payload, services::number_of, stream::Kind};
+use super::{
+    Delivery, Payload,
+    services::number_of,
+    stream::{self, Kind, Stream},
+};
 use crate::assembly::Assembly;
 
 /// How many slots a reader is ahead of its application.
@@ -68,6 +72,26 @@ pub enum ReadError {
     Stopped(#[from] Stopped),
 }
 
+/// A class that outsiders read by name.
+pub trait Readable {
+    /// What is in it.
+    type Payload: Payload;
+    /// What it is called.
+    const NAME: &'static str;
+    /// Where its entries are kept below an instance.
+    const SHELF: &'static [Segment];
+}
+
+impl<E, T: Payload> Readable for Stream<stream::Open<E>, T>
+where
+    stream::Open<E>: Kind,
+{
+    type Payload = T;
+    const NAME: &'static str = <stream::Open<E> as Kind>::NAME;
+    // It sits at the same place beside every engine.
+    const SHELF: &'static [Segment] = &[Role::Stream.only(), Shelved::<Fast>::SHELF];
+}
+
 /// One who is not in the group. Every name that it reads takes a connection to each member, under the same
 /// key: an outsider reads one name at a time.
 pub struct Outsider {
@@ -82,10 +106,10 @@ impl Outsider {
         Self { assembly: assembly.clone(), ring, group }
     }
 
-    /// Reads the [`OpenStream`](super::OpenStream) of this name from its beginning. It may be opened later.
-    /// Every handle that is open at a time needs an outsider of its own.
-    pub async fn read<T: Payload>(&self, name: &str) -> Result<Reader<T>, NodeError> {
-        let seat = self.seat(name).ok_or(NodeError::Thread)?;
+    /// Reads the instance of this class and name, such as an [`OpenStream`](super::OpenStream), from its
+    /// beginning. It may be opened later. Every handle that is open at a time needs an outsider of its own.
+    pub async fn read<C: Readable>(&self, name: &str) -> Result<Reader<C::Payload>, NodeError> {
+        let seat = self.seat::<C>(name).ok_or(NodeError::Thread)?;
         let needed = seat.thresholds().one_correct();
         let inbox = Arc::<Inbox>::default();
         let told = Arc::clone(&inbox);
@@ -107,17 +131,19 @@ impl Outsider {
         })
     }
 
-    /// Checks what somebody passed on of the stream of this name. It needs no word with any member.
-    pub fn verify(&self, name: &str, proof: &Excerpt) -> Result<(), Unproven> {
+    /// Checks what somebody passed on of the instance of this class and name. It needs no word with any
+    /// member.
+    pub fn verify<C: Readable>(&self, name: &str, proof: &Excerpt) -> Result<(), Unproven> {
         let wrong = Unproven::Certificate { slot: proof.certificate.slot };
-        let seat = self.seat(name).ok_or(wrong)?;
+        let seat = self.seat::<C>(name).ok_or(wrong)?;
         proof.check(&seat.id, &*seat.keys.service)
     }
 
-    /// Names that were opened again are other streams; this is the first one.
-    fn seat(&self, name: &str) -> Option<Seat> {
-        let number = number_of(super::stream::Open::NAME, name, 0);
-        let path = [Role::Named.at(number), Role::Stream.only(), Shelved::<Fast>::SHELF];
+    /// Names that were opened again are other instances; this is the first one.
+    fn seat<C: Readable>(&self, name: &str) -> Option<Seat> {
+        let number = number_of(C::NAME, name, 0);
+        let path: Vec<_> =
+            std::iter::once(Role::Named.at(number)).chain(C::SHELF.iter().copied()).collect();
         self.assembly.reading_seat(&self.ring, self.group, &path)
     }
 }

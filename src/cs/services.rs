@@ -4,6 +4,8 @@
 //! name was used before; so all members that open a name together mean the same instance, whatever else
 //! each of them opens in between.
 
+mod words;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -13,36 +15,29 @@ use bytes::Bytes;
 use maftia_core::{
     agreement::{
         Predicate,
-        binary::{self, Binary},
-        coin::{self, Coin},
+        binary::Binary,
+        coin::Coin,
         multivalued::{self, Multivalued},
-        opening::{self, Opening},
-        signature::{self, Signature},
+        opening::Opening,
+        signature::Signature,
         validated::{self, Validated},
     },
-    broadcast::{
-        consistent::{self, Consistent},
-        reliable::{self, Reliable},
-    },
+    broadcast::{consistent::Consistent, reliable::Reliable},
     children::Children,
     crypto::Digest,
     effects::Effects,
-    id::Slot,
     path::{Role, Segment},
     protocol::{Early, Event, Kind, Never, Protocol},
     seat::Seat,
     stream::{
-        closing::{self, Closing},
-        consistent::ConsistentStream,
-        fast::{self, Fast},
-        fifo,
-        open::{Shelved, shelved},
-        reliable::ReliableStream,
-        secure::{self, Secure},
+        atomic::Atomic, certified::Certified, closing::Closing, consistent::ConsistentStream,
+        fast::Fast, open::Shelved, reliable::ReliableStream, secure::Secure,
     },
     wire,
 };
 use serde::{Deserialize, Serialize};
+
+pub use self::words::{Say, Spec, Told};
 
 /// How many instances that their users let go of go on, for the sake of members that are behind. The
 /// oldest end first.
@@ -54,116 +49,6 @@ pub const NAMES_MAX: usize = 1 << 20;
 
 /// The longest name, in bytes.
 pub const NAME_MAX: usize = 256;
-
-/// How an instance is made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub enum Spec<Q: Predicate<Proof = Bytes>> {
-    /// A reliable broadcast.
-    Reliable(reliable::Spec),
-    /// A consistent broadcast.
-    Consistent(consistent::Spec),
-    /// A binary agreement.
-    Binary(binary::Spec),
-    /// A validated agreement.
-    Validated(Q),
-    /// An array agreement.
-    Array(multivalued::Spec<Q>),
-    /// A reliable stream.
-    ReliableStream(fifo::Spec),
-    /// A consistent stream.
-    ConsistentStream(fifo::Spec),
-    /// An atomic stream.
-    Atomic(closing::Spec<fast::Spec>),
-    /// A secure atomic stream.
-    Secure(closing::Spec<secure::Spec<fast::Spec>>),
-    /// An open stream.
-    Open(closing::Spec<shelved::Spec<fast::Spec>>),
-    /// A coin.
-    Coin(()),
-    /// A signature of the group.
-    Signature(()),
-    /// A ciphertext to the group.
-    Cipher(()),
-}
-
-/// What is asked of an instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Say {
-    /// Of a reliable broadcast.
-    Reliable(reliable::Input),
-    /// Of a consistent broadcast.
-    Consistent(consistent::Input),
-    /// Of a binary agreement.
-    Binary(binary::Input),
-    /// Of a validated agreement.
-    Validated(validated::Input<Bytes>),
-    /// Of an array agreement.
-    Array(multivalued::Input),
-    /// Of a reliable stream.
-    ReliableStream(fifo::Input),
-    /// Of a consistent stream.
-    ConsistentStream(fifo::Input),
-    /// Of an atomic stream.
-    Atomic(closing::Input),
-    /// Of a secure atomic stream.
-    Secure(closing::Input),
-    /// Of an open stream.
-    Open(closing::Input),
-    /// Of a coin.
-    Coin(coin::Input),
-    /// Of a signature.
-    Signature(signature::Input),
-    /// Of a ciphertext.
-    Cipher(opening::Input),
-}
-
-/// What an instance tells.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Told {
-    /// A reliable broadcast.
-    Reliable(reliable::Output),
-    /// A consistent broadcast.
-    Consistent(consistent::Output),
-    /// A binary agreement.
-    Binary(binary::Output),
-    /// A validated agreement.
-    Validated(validated::Output<Bytes>),
-    /// An array agreement.
-    Array(multivalued::Output),
-    /// A reliable stream.
-    ReliableStream(fifo::Output),
-    /// A consistent stream.
-    ConsistentStream(fifo::Output),
-    /// An atomic stream.
-    Atomic(closing::Output),
-    /// A secure atomic stream.
-    Secure(closing::Output),
-    /// An open stream.
-    Open(closing::Output),
-    /// A coin.
-    Coin(coin::Output),
-    /// A signature.
-    Signature(signature::Output),
-    /// A ciphertext.
-    Cipher(opening::Output),
-    /// What was proposed does not satisfy the predicate, so it was not.
-    Improper,
-}
-
-impl Told {
-    /// Whether more may follow.
-    fn is_of_a_stream(&self) -> bool {
-        matches!(
-            self,
-            Self::ReliableStream(_)
-                | Self::ConsistentStream(_)
-                | Self::Atomic(_)
-                | Self::Secure(_)
-                | Self::Open(_)
-        )
-    }
-}
 
 /// What the application asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -306,9 +191,9 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
     fn route<C: Children<Self>>(ask: Ask<Q>, children: &mut C) {
         /// Asks the child of this class; what does not fit its class was never said.
         macro_rules! classes {
-            ($($class:ident: $protocol:ty),+) => {
-                match ask.spec {$(
-                    Spec::$class(spec) => {
+            ($($class:ident: $($spec:ident => $protocol:ty),+;)+) => {
+                match ask.spec {$($(
+                    Spec::$spec(spec) => {
                         let said = match ask.say {
                             Some(Say::$class(input)) => Some(input),
                             _ => None,
@@ -317,16 +202,26 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
                             Heard { number: at.number, told: Told::$class(output) }
                         });
                     }
-                )+}
+                )+)+}
             };
         }
         classes!(
-            Reliable: Reliable, Consistent: Consistent, Binary: Binary, Validated: Validated<Q>,
-            Array: Multivalued<Q>, ReliableStream: ReliableStream,
-            ConsistentStream: ConsistentStream, Atomic: Closing<Fast>,
-            Secure: Closing<Secure<Fast>>, Open: Closing<Shelved<Fast>>, Coin: Coin,
-            Signature: Signature,
-            Cipher: Opening
+            Reliable: Reliable => Reliable;
+            Consistent: Consistent => Consistent;
+            Binary: Binary => Binary;
+            Validated: Validated => Validated<Q>;
+            Array: Array => Multivalued<Q>;
+            ReliableStream: ReliableStream => ReliableStream;
+            ConsistentStream: ConsistentStream => ConsistentStream;
+            Atomic: Atomic => Closing<Fast>, AtomicRounds => Closing<Atomic>,
+                AtomicLanes => Closing<Certified>;
+            Secure: Secure => Closing<Secure<Fast>>, SecureRounds => Closing<Secure<Atomic>>,
+                SecureLanes => Closing<Secure<Certified>>;
+            Open: Open => Closing<Shelved<Fast>>, OpenRounds => Closing<Shelved<Atomic>>,
+                OpenLanes => Closing<Shelved<Certified>>;
+            Coin: Coin => Coin;
+            Signature: Signature => Signature;
+            Cipher: Cipher => Opening;
         );
     }
 
@@ -399,16 +294,9 @@ impl<Q: Predicate<Proof = Bytes>> Services<Q> {
     fn take(&mut self, number: u64, more: u64, fx: &mut Effects<'_, Self>) {
         let Some(instance) = self.open.get_mut(&number) else { return };
         instance.credit = instance.credit.saturating_add(more);
-        let up_to = instance.credit;
-        let say = match instance.spec {
-            Spec::ReliableStream(_) => Say::ReliableStream(fifo::Input::Pull { up_to }),
-            Spec::ConsistentStream(_) => Say::ConsistentStream(fifo::Input::Pull { up_to }),
-            Spec::Atomic(_) => Say::Atomic(closing::Input::Pull { up_to: Slot::new(up_to) }),
-            Spec::Secure(_) => Say::Secure(closing::Input::Pull { up_to: Slot::new(up_to) }),
-            Spec::Open(_) => Say::Open(closing::Input::Pull { up_to: Slot::new(up_to) }),
-            _ => return,
-        };
-        fx.ask(Ask { number, spec: instance.spec.clone(), say: Some(say) });
+        if let Some(say) = instance.spec.pull(instance.credit) {
+            fx.ask(Ask { number, spec: instance.spec.clone(), say: Some(say) });
+        }
     }
 
     fn release(&mut self, number: u64, fx: &mut Effects<'_, Self>) {

@@ -1,5 +1,7 @@
 //! The kinds of streams: what is asked of each, and how what it tells reads.
 
+use std::marker::PhantomData;
+
 use bytes::Bytes;
 use maftia_core::{
     agreement::Predicate,
@@ -7,7 +9,7 @@ use maftia_core::{
     stream::{
         atomic,
         batch::Batch,
-        closing, fast,
+        certified, closing, fast,
         fifo::{self, lane::item_bytes_max},
         open::{shelf, shelved},
         secure,
@@ -71,17 +73,31 @@ pub enum Reliable {}
 #[derive(Debug)]
 pub enum Consistent {}
 
-/// Of [`AtomicStream`](super::AtomicStream).
+/// Of [`AtomicStream`](super::AtomicStream), over this engine.
 #[derive(Debug)]
-pub enum Atomic {}
+pub struct Atomic<E>(PhantomData<E>);
 
-/// Of [`SecureAtomicStream`](super::SecureAtomicStream).
+/// Of [`SecureAtomicStream`](super::SecureAtomicStream), over this engine.
 #[derive(Debug)]
-pub enum SecureAtomic {}
+pub struct SecureAtomic<E>(PhantomData<E>);
 
-/// Of [`OpenStream`](super::OpenStream).
+/// Of [`OpenStream`](super::OpenStream), over this engine.
 #[derive(Debug)]
-pub enum Open {}
+pub struct Open<E>(PhantomData<E>);
+
+/// The engine that is taken where none is named: a leader orders in three delays, with authenticators only;
+/// if it does not, rounds of agreement do.
+#[derive(Debug)]
+pub enum Fast {}
+
+/// An engine without a clock: rounds of signed batches, and an agreement on each.
+#[derive(Debug)]
+pub enum Rounds {}
+
+/// An engine without a clock, for much data: batches travel in lanes of their members, and rounds order what
+/// a quorum signed that it stores.
+#[derive(Debug)]
+pub enum Lanes {}
 
 /// The two streams that order by sender.
 macro_rules! by_sender {
@@ -133,10 +149,12 @@ fn of_fifo(output: fifo::Output) -> Option<Event> {
     })
 }
 
-/// The streams of one order.
+/// The streams of one order: a kind with each engine, and its names. Streams over different engines have
+/// different names, so they are different instances even if the application calls them the same.
 macro_rules! in_one_order {
-    ($kind:ident, $class:ident, $name:literal, $places:expr, $limit:expr, $engine:expr) => {
-        impl Kind for $kind {
+    ($kind:ident, $class:ident, $places:expr, $limit:expr,
+     $($engine:ident: $spec:ident, $name:literal, $made:expr;)+) => {$(
+        impl Kind for $kind<$engine> {
             const NAME: &str = $name;
             const PLACES: Places = $places;
 
@@ -146,7 +164,7 @@ macro_rules! in_one_order {
 
             fn spec<Q: Predicate<Proof = Bytes>>() -> Spec<Q> {
                 let lag_max = fast::Spec::default().lag_max;
-                Spec::$class(closing::Spec { engine: $engine, lag_max })
+                Spec::$spec(closing::Spec { engine: $made, lag_max })
             }
 
             fn submit(batch: Batch) -> Say {
@@ -164,34 +182,31 @@ macro_rules! in_one_order {
                 }
             }
         }
-    };
+    )+};
 }
 
 in_one_order!(
-    Atomic,
-    Atomic,
-    "atomic stream",
-    Places::SlotEach,
-    PAYLOAD_MAX - 1,
-    fast::Spec::default()
+    Atomic, Atomic, Places::SlotEach, PAYLOAD_MAX - 1,
+    Fast: Atomic, "atomic stream", fast::Spec::default();
+    Rounds: AtomicRounds, "atomic stream in rounds", atomic::Spec::default();
+    Lanes: AtomicLanes, "atomic stream in lanes", certified::Spec::default();
 );
 in_one_order!(
-    SecureAtomic,
-    Secure,
-    "secure atomic stream",
-    Places::Slot,
-    PAYLOAD_MAX - SEALED,
-    secure::Spec::default()
+    SecureAtomic, Secure, Places::Slot, PAYLOAD_MAX - SEALED,
+    Fast: Secure, "secure atomic stream", secure::Spec::default();
+    Rounds: SecureRounds, "secure atomic stream in rounds", secure::Spec::default();
+    Lanes: SecureLanes, "secure atomic stream in lanes", secure::Spec::default();
+);
+in_one_order!(
+    Open, Open, Places::SlotEach, PAYLOAD_MAX - 1,
+    Fast: Open, "open stream", shelved(fast::Spec::default());
+    Rounds: OpenRounds, "open stream in rounds", shelved(atomic::Spec::default());
+    Lanes: OpenLanes, "open stream in lanes", shelved(certified::Spec::default());
 );
 
-in_one_order!(
-    Open,
-    Open,
-    "open stream",
-    Places::SlotEach,
-    PAYLOAD_MAX - 1,
-    shelved::Spec { engine: fast::Spec::default(), shelf: shelf::Spec::default() }
-);
+fn shelved<S>(engine: S) -> shelved::Spec<S> {
+    shelved::Spec { engine, shelf: shelf::Spec::default() }
+}
 
 /// What a ciphertext holds beside a payload at most, in bytes.
 const SEALED: usize = 1_024;

@@ -13,7 +13,9 @@ use maftia_core::{
     wire::{self, DecodeError},
 };
 
-pub use self::kind::{Atomic, Consistent, Event, Kind, Open, Places, Reliable, SecureAtomic};
+pub use self::kind::{
+    Atomic, Consistent, Event, Fast, Kind, Lanes, Open, Places, Reliable, Rounds, SecureAtomic,
+};
 use super::{
     Class, Payload, Port, Terms,
     services::{Spec, Told},
@@ -25,14 +27,16 @@ pub type ReliableStream<T> = Stream<Reliable, T>;
 /// Nobody gets other payloads of a sender than others do, but of a sender that lies some may get none.
 pub type ConsistentStream<T> = Stream<Consistent, T>;
 
-/// Everybody gets the same payloads in the same order, and the end at the same place.
-pub type AtomicStream<T> = Stream<Atomic, T>;
+/// Everybody gets the same payloads in the same order, and the end at the same place, by one of the engines
+/// [`Fast`], [`Rounds`] and [`Lanes`]. Their promises are the same. Opened with different ones, a name means
+/// different streams, which have nothing to do with each other.
+pub type AtomicStream<T, E = Fast> = Stream<Atomic<E>, T>;
 
 /// Like [`AtomicStream`], and [outsiders](crate::cs::Outsider) can read it with proof.
-pub type OpenStream<T> = Stream<Open, T>;
+pub type OpenStream<T, E = Fast> = Stream<Open<E>, T>;
 
 /// Like [`AtomicStream`], and nobody reads a payload before its place in the order is fixed.
-pub type SecureAtomicStream<T> = Stream<SecureAtomic, T>;
+pub type SecureAtomicStream<T, E = Fast> = Stream<SecureAtomic<E>, T>;
 
 /// How many batches, or slots of an atomic stream, may wait for the application in its inbox.
 const CREDIT: u64 = 64;

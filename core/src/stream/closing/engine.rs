@@ -45,6 +45,7 @@ plain!(Atomic, "closing atomic");
 plain!(Certified, "closing certified");
 plain!(Fast, "closing fast");
 plain!(Shelved<Atomic>, "closing shelved atomic");
+plain!(Shelved<Certified>, "closing shelved certified");
 plain!(Shelved<Fast>, "closing shelved fast");
 
 /// What outsiders had members forward is not for a closing stream: it has members only.

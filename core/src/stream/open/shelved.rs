@@ -30,6 +30,7 @@ use crate::{
     seat::Seat,
     stream::{
         atomic::{Atomic, Input, Output},
+        certified::Certified,
         fast::Fast,
         secure::Author,
     },
@@ -43,6 +44,10 @@ pub trait Shelvable: Protocol<Input = Input, Output = Output> {
 
 impl Shelvable for Atomic {
     const SHELVED: Kind = Kind("shelved atomic");
+}
+
+impl Shelvable for Certified {
+    const SHELVED: Kind = Kind("shelved certified");
 }
 
 impl Shelvable for Fast {
