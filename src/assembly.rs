@@ -21,7 +21,7 @@ use maftia_core::{
         Digest,
         deal::{Keyring, PublicKeys},
     },
-    id::{GroupId, PartyId, Slot},
+    id::{GroupId, PartyId},
     path::{InstanceId, Segment},
     protocol::{Kind, Protocol},
     replica::{self, Replica, Session, session},
@@ -32,7 +32,7 @@ use maftia_core::{
         closing::Closing,
         consistent::ConsistentStream,
         fast::Fast,
-        open::{Reader, Shelved, reader},
+        open::{Publish, Shelved},
         reliable::ReliableStream,
         secure::Secure,
     },
@@ -63,7 +63,7 @@ pub const DETACHED: [Kind; 5] =
     [Fast::KIND, Atomic::KIND, Kind("multivalued"), Kind("validated"), LockManager::KIND];
 
 /// The same for members that communicate.
-const DETACHED_SERVICES: [Kind; 15] = [
+const DETACHED_SERVICES: [Kind; 16] = [
     ReliableStream::KIND,
     ConsistentStream::KIND,
     Closing::<Fast>::KIND,
@@ -73,6 +73,7 @@ const DETACHED_SERVICES: [Kind; 15] = [
     Closing::<Shelved<Fast>>::KIND,
     Closing::<Shelved<Atomic>>::KIND,
     Closing::<Shelved<Certified>>::KIND,
+    Replica::<Publish>::KIND,
     Secure::<Fast>::KIND,
     Fast::KIND,
     Certified::KIND,
@@ -209,8 +210,8 @@ impl Assembly {
         Ok((Node::start(plan).await?, seat))
     }
 
-    /// Where readers of an instance of members that communicate sit.
-    pub(crate) fn reading_seat(
+    /// Where outsiders sit in the eyes of an instance of members that communicate.
+    pub(crate) fn outside_seat(
         &self,
         ring: &Keyring,
         group: GroupId,
@@ -222,18 +223,19 @@ impl Assembly {
         Some(Seat { id, ..self.seat(ring, group) })
     }
 
-    /// Starts a reader there.
-    pub(crate) async fn reader(
+    /// Starts an outsider's side of an instance there.
+    pub(crate) async fn outsider<P: Protocol>(
         &self,
         ring: &Keyring,
         seat: Seat,
-        outputs: Box<dyn Fn(reader::Output) + Send>,
-    ) -> Result<Node<Reader>, NodeError> {
+        spec: P::Spec,
+        outputs: Box<dyn Fn(P::Output) + Send>,
+    ) -> Result<Node<P>, NodeError> {
         let (group, n) = (seat.group.id, seat.thresholds().n());
         let members = PartyId::all(n).map(|at| Owner::Party(group, at));
         Node::start(Plan {
             seat,
-            spec: reader::Spec::from(Slot::FIRST),
+            spec,
             network_id: self.network_id(),
             known: Arc::new(members.chain([ring.owner()]).collect()),
             key: Some(ring.identity().public().to_bytes().to_vec().into()),

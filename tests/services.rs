@@ -25,6 +25,7 @@ use maftia_core::{
     id::{GroupId, PartyId},
     protocol::Protocol,
     sim::{self, oracle, p, property, size},
+    stream::secure::Author,
 };
 
 /// What a member tells of the instance that it opened with this ticket.
@@ -264,7 +265,7 @@ fn an_outsider_reads_a_stream_by_its_name_up_to_its_end() {
         odd.send(&"text".to_owned()).await.unwrap();
         let error = reader.next().await.unwrap();
         assert!(
-            matches!(error, Err(ReadError::Malformed { from, at: 0, .. }) if from.number() == 3),
+            matches!(error, Err(ReadError::Malformed { from: Author::Member(from), at: 0, .. }) if from.number() == 3),
             "{error:?}"
         );
         let count = 200;

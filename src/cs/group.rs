@@ -1,6 +1,6 @@
 //! Members that communicate: a whole group in this process, or one of them behind its addresses.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use maftia_actors::{
@@ -16,7 +16,7 @@ use maftia_core::{
         SecretKey,
         deal::{Deal, Keyring, self_made},
     },
-    id::{GroupId, PartyId},
+    id::{ClientId, GroupId, PartyId},
     path::Role,
     seat::Seat,
 };
@@ -66,6 +66,8 @@ pub struct Member<Q: Predicate<Proof = Bytes> = Anything> {
     seat: Seat,
     node: Arc<Node<Services<Q>>>,
     registry: Arc<Registry>,
+    /// The outsiders whom the configuration names, and whether others are served.
+    outsiders: (BTreeSet<ClientId>, bool),
 }
 
 impl<Q: Predicate<Proof = Bytes>> Member<Q> {
@@ -81,7 +83,9 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
         let outputs = Arc::clone(&registry);
         let outputs = Box::new(move |output| outputs.take(output));
         let (node, seat) = assembly.services(ring, durability, outputs).await?;
-        Ok(Self { seat, node: Arc::new(node), registry })
+        let named = assembly.public().clients().map(|(_, client)| client).collect();
+        let outsiders = (named, assembly.config().clients().open);
+        Ok(Self { seat, node: Arc::new(node), registry, outsiders })
     }
 
     /// Which member this is.
@@ -107,7 +111,8 @@ impl<Q: Predicate<Proof = Bytes>> Member<Q> {
             self.node.ask(Input::Release { number }).await?;
         }
         let (ticket, opened) = self.registry.ticket();
-        let (class, spec) = (C::NAME.into(), C::spec(&terms));
+        let (named, others) = &self.outsiders;
+        let (class, spec) = (C::NAME.into(), C::spec(&terms).serving(named, *others));
         self.node.ask(Input::Open { ticket, class, name: name.into(), spec }).await?;
         let opened = opened.await.map_err(|_| Stopped)?;
         let (number, inbox) = opened.map_err(|why| match why {

@@ -8,7 +8,8 @@
 //! | [`Broadcast`](broadcast::Broadcast): `broadcast`, `deliver` | [`ReliableBroadcast`], [`ConsistentBroadcast`] | who speaks |
 //! | [`Agreement`](agreement::Agreement): `propose`, `decide` | [`BinaryAgreement`], [`ValidatedAgreement`], [`ArrayAgreement`] | the predicate |
 //! | [`Stream`](stream::Stream): `send`, `next`, `close` | [`ReliableStream`], [`ConsistentStream`], [`AtomicStream`], [`OpenStream`], [`SecureAtomicStream`] | |
-//! | [`Reader`]: `next`, `certify`, `proof` | what an [`Outsider`] reads: [`Readable`] classes, such as [`OpenStream`] | |
+//! | [`Reader`]: `next`, `proof` | what an [`Outsider`] reads: [`OpenStream`], [`PublicStream`] | |
+//! | [`Writer`]: `send` | where an [`Outsider`] writes: [`PublicStream`] | |
 //! | `toss` | [`ThresholdCoin`] | |
 //! | `sign`, `verify` | [`ThresholdSignature`] | |
 //! | `encrypt`, `open` | [`ThresholdCipher`] | |
@@ -51,6 +52,7 @@ pub mod broadcast;
 pub mod group;
 pub mod outsider;
 pub mod port;
+pub mod public;
 pub mod services;
 pub mod stream;
 pub mod threshold;
@@ -68,6 +70,7 @@ pub use self::{
     group::{Group, Member, OpenError},
     outsider::{Outsider, ReadError, Readable, Reader},
     port::Port,
+    public::{PublicStream, Writable, WriteError, Writer},
     stream::{
         AtomicStream, ConsistentStream, Delivery, Fast, Lanes, OpenStream, ReliableStream, Rounds,
         SecureAtomicStream, StreamError,

@@ -1,12 +1,16 @@
-//! One who is in no group, and reads what a group says to everybody.
+//! One who is in no group: reads what a group says to everybody, and writes where everybody may.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use maftia_actors::{
     node::{Node, NodeError, Stopped},
     party::State,
@@ -24,10 +28,12 @@ use maftia_core::{
     },
     wire::{self, DecodeError},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::{
     Delivery, Payload,
+    port::Inbox,
+    public::{Writable, Writer},
     services::number_of,
     stream::{self, Kind, Stream},
 };
@@ -46,11 +52,11 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Why reading goes wrong. Only the last one ends it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// What a member sent is nothing of the expected type.
+    /// What somebody sent is nothing of the expected type.
     #[error("what {from} sent at {at} cannot be decoded: {error}")]
     Malformed {
         /// Who.
-        from: PartyId,
+        from: Author,
         /// Its slot.
         at: u64,
         /// What is wrong with it.
@@ -72,14 +78,29 @@ pub enum ReadError {
     Stopped(#[from] Stopped),
 }
 
+/// What an entry is to those who read it.
+#[derive(Debug)]
+pub enum Said<F> {
+    /// A payload, and whose it is.
+    Payload(F, Bytes),
+    /// The wish of this member that the stream end.
+    Close(PartyId),
+    /// Nothing.
+    Nothing,
+}
+
 /// A class that outsiders read by name.
 pub trait Readable {
     /// What is in it.
     type Payload: Payload;
+    /// Who sends it.
+    type From: Copy + Into<Author>;
     /// What it is called.
     const NAME: &'static str;
     /// Where its entries are kept below an instance.
     const SHELF: &'static [Segment];
+    /// What an entry is.
+    fn said(entry: &Entry) -> Said<Self::From>;
 }
 
 impl<E, T: Payload> Readable for Stream<stream::Open<E>, T>
@@ -87,34 +108,65 @@ where
     stream::Open<E>: Kind,
 {
     type Payload = T;
+    type From = PartyId;
     const NAME: &'static str = <stream::Open<E> as Kind>::NAME;
     // It sits at the same place beside every engine.
     const SHELF: &'static [Segment] = &[Role::Stream.only(), Shelved::<Fast>::SHELF];
+
+    fn said(entry: &Entry) -> Said<PartyId> {
+        let Author::Member(from) = entry.author else { return Said::Nothing };
+        match Ordered::read(&entry.payload) {
+            Ordered::Payload(payload) => Said::Payload(from, payload),
+            Ordered::Close => Said::Close(from),
+            Ordered::Nothing => Said::Nothing,
+        }
+    }
 }
 
-/// One who is not in the group. Every name that it reads takes a connection to each member, under the same
-/// key: an outsider reads one name at a time.
+/// One who is not in the group. Every name that it reads or writes takes a connection to each member, under
+/// the same key: an outsider has one handle at a time.
 pub struct Outsider {
     assembly: Assembly,
     ring: Keyring,
     group: GroupId,
+    /// The number of its last session.
+    session: AtomicU32,
 }
 
 impl Outsider {
-    /// The client of this key ring, as one who reads what this group says.
+    /// The client of this key ring, as one outside this group.
     pub fn new(assembly: &Assembly, ring: Keyring, group: GroupId) -> Self {
-        Self { assembly: assembly.clone(), ring, group }
+        Self { assembly: assembly.clone(), ring, group, session: AtomicU32::new(0) }
+    }
+
+    /// Writes to the instance of this class and name, which may be opened later. What an earlier writer of
+    /// this key had under way, and was not told of, may be lost or not; it must be gone before.
+    pub async fn write<C: Writable>(&self, name: &str) -> Result<Writer<C::Payload>, NodeError> {
+        let seat = self.seat(C::NAME, name, &[]).ok_or(NodeError::Thread)?;
+        Writer::start(&self.assembly, &self.ring, seat, self.session()).await
+    }
+
+    /// A number above that of every earlier session: the seconds since 1970, or more if it had many.
+    fn session(&self) -> u32 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        let next = |last: u32| last.saturating_add(1).max(now);
+        let last = self
+            .session
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_default())
     }
 
     /// Reads the instance of this class and name, such as an [`OpenStream`](super::OpenStream), from its
     /// beginning. It may be opened later. Every handle that is open at a time needs an outsider of its own.
-    pub async fn read<C: Readable>(&self, name: &str) -> Result<Reader<C::Payload>, NodeError> {
-        let seat = self.seat::<C>(name).ok_or(NodeError::Thread)?;
+    pub async fn read<C: Readable>(&self, name: &str) -> Result<Reader<C>, NodeError> {
+        let seat = self.seat(C::NAME, name, C::SHELF).ok_or(NodeError::Thread)?;
         let needed = seat.thresholds().one_correct();
-        let inbox = Arc::<Inbox>::default();
+        let inbox = Arc::<Inbox<reader::Output>>::default();
         let told = Arc::clone(&inbox);
         let outputs = Box::new(move |output| told.put(output));
-        let node = self.assembly.reader(&self.ring, seat, outputs).await?;
+        let spec = reader::Spec::from(Slot::FIRST);
+        let node = self.assembly.outsider(&self.ring, seat, spec, outputs).await?;
         Ok(Reader {
             states: node.states(),
             node,
@@ -135,42 +187,26 @@ impl Outsider {
     /// member.
     pub fn verify<C: Readable>(&self, name: &str, proof: &Excerpt) -> Result<(), Unproven> {
         let wrong = Unproven::Certificate { slot: proof.certificate.slot };
-        let seat = self.seat::<C>(name).ok_or(wrong)?;
+        let seat = self.seat(C::NAME, name, C::SHELF).ok_or(wrong)?;
         proof.check(&seat.id, &*seat.keys.service)
     }
 
     /// Names that were opened again are other instances; this is the first one.
-    fn seat<C: Readable>(&self, name: &str) -> Option<Seat> {
-        let number = number_of(C::NAME, name, 0);
-        let path: Vec<_> =
-            std::iter::once(Role::Named.at(number)).chain(C::SHELF.iter().copied()).collect();
-        self.assembly.reading_seat(&self.ring, self.group, &path)
+    fn seat(&self, class: &str, name: &str, below: &[Segment]) -> Option<Seat> {
+        let named = Role::Named.at(number_of(class, name, 0));
+        let path: Vec<_> = std::iter::once(named).chain(below.iter().copied()).collect();
+        self.assembly.outside_seat(&self.ring, self.group, &path)
     }
 }
 
-/// What the reader told and its user has not looked at. Bounded by its credit.
-#[derive(Default)]
-struct Inbox {
-    told: Mutex<VecDeque<reader::Output>>,
-    news: Notify,
-}
-
-impl Inbox {
-    fn put(&self, output: reader::Output) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).push_back(output);
-        self.news.notify_one();
-    }
-
-    fn take(&self) -> Option<reader::Output> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-}
+/// What a reader of this class comes upon.
+pub type Read<C> = Result<Delivery<<C as Readable>::Payload, <C as Readable>::From>, ReadError>;
 
 /// What an outsider reads of a stream.
-pub struct Reader<T> {
+pub struct Reader<C> {
     node: Node<open::Reader>,
     states: watch::Receiver<State>,
-    inbox: Arc<Inbox>,
+    inbox: Arc<Inbox<reader::Output>>,
     /// How many members end the stream.
     needed: usize,
     ready: VecDeque<Entry>,
@@ -181,12 +217,12 @@ pub struct Reader<T> {
     unproven: Option<(Digest, Vec<Entry>)>,
     proof: Option<Excerpt>,
     over: bool,
-    marker: PhantomData<fn() -> T>,
+    marker: PhantomData<fn() -> C>,
 }
 
-impl<T: Payload> Reader<T> {
+impl<C: Readable> Reader<C> {
     /// What comes next; `None` when the stream has ended.
-    pub async fn next(&mut self) -> Option<Result<Delivery<T>, ReadError>> {
+    pub async fn next(&mut self) -> Option<Read<C>> {
         while !self.over {
             if let Some(entry) = self.ready.pop_front() {
                 match self.open(&entry) {
@@ -242,19 +278,19 @@ impl<T: Payload> Reader<T> {
     }
 
     /// The payload in an entry, if it bears one.
-    fn open(&mut self, entry: &Entry) -> Option<Result<Delivery<T>, ReadError>> {
-        let (Author::Member(from), at) = (entry.author, entry.slot.number()) else { return None };
-        match Ordered::read(&entry.payload) {
-            Ordered::Payload(payload) => Some(match wire::decode(&payload) {
+    fn open(&mut self, entry: &Entry) -> Option<Read<C>> {
+        let at = entry.slot.number();
+        match C::said(entry) {
+            Said::Payload(from, payload) => Some(match wire::decode(&payload) {
                 Ok(payload) => Ok(Delivery { from, at, payload }),
-                Err(error) => Err(ReadError::Malformed { from, at, error }),
+                Err(error) => Err(ReadError::Malformed { from: from.into(), at, error }),
             }),
-            Ordered::Close => {
+            Said::Close(from) => {
                 self.asked.insert(from);
                 self.over = self.asked.len() >= self.needed;
                 None
             }
-            Ordered::Nothing => None,
+            Said::Nothing => None,
         }
     }
 
@@ -290,17 +326,6 @@ impl<T: Payload> Reader<T> {
             self.granted = self.reached + CREDIT;
             self.node.ask(reader::Input::Pull { up_to: Slot::new(self.granted) }).await?;
         }
-        loop {
-            if let Some(output) = self.inbox.take() {
-                return Ok(output);
-            }
-            if matches!(*self.states.borrow_and_update(), State::Stopped(_)) {
-                return Err(Stopped);
-            }
-            tokio::select! {
-                () = self.inbox.news.notified() => {}
-                changed = self.states.changed() => changed.map_err(|_| Stopped)?,
-            }
-        }
+        self.inbox.next(&mut self.states).await
     }
 }

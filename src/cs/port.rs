@@ -22,16 +22,42 @@ use super::services::{Input, Output, Refused, Say, Services, Told};
 
 /// What an instance told and its user has not looked at. Bounded by the credit that a stream is given,
 /// and by the few things that anything else says.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    told: Mutex<VecDeque<Told>>,
+#[derive(Debug)]
+pub(super) struct Inbox<T = Told> {
+    told: Mutex<VecDeque<T>>,
     news: Notify,
 }
 
-impl Inbox {
-    fn put(&self, told: Told) {
+impl<T> Default for Inbox<T> {
+    fn default() -> Self {
+        Self { told: Mutex::default(), news: Notify::default() }
+    }
+}
+
+impl<T> Inbox<T> {
+    pub(super) fn put(&self, told: T) {
         lock(&self.told).push_back(told);
         self.news.notify_one();
+    }
+
+    fn take(&self) -> Option<T> {
+        lock(&self.told).pop_front()
+    }
+
+    /// What the party tells next, unless it stops.
+    pub(super) async fn next(&self, states: &mut watch::Receiver<State>) -> Result<T, Stopped> {
+        loop {
+            if let Some(told) = self.take() {
+                return Ok(told);
+            }
+            if matches!(*states.borrow_and_update(), State::Stopped(_)) {
+                return Err(Stopped);
+            }
+            tokio::select! {
+                () = self.news.notified() => {}
+                changed = states.changed() => changed.map_err(|_| Stopped)?,
+            }
+        }
     }
 }
 
@@ -168,7 +194,7 @@ impl Port {
 
     /// What the instance told, if it is here.
     pub(super) fn try_next(&self) -> Option<Told> {
-        lock(&self.inbox.told).pop_front()
+        self.inbox.take()
     }
 
     /// What the instance tells next.

@@ -28,10 +28,17 @@ use maftia_core::{
     effects::Effects,
     path::{Role, Segment},
     protocol::{Early, Event, Kind, Never, Protocol},
+    replica::Replica,
     seat::Seat,
     stream::{
-        atomic::Atomic, certified::Certified, closing::Closing, consistent::ConsistentStream,
-        fast::Fast, open::Shelved, reliable::ReliableStream, secure::Secure,
+        atomic::Atomic,
+        certified::Certified,
+        closing::Closing,
+        consistent::ConsistentStream,
+        fast::Fast,
+        open::{Publish, Shelved},
+        reliable::ReliableStream,
+        secure::Secure,
     },
     wire,
 };
@@ -219,6 +226,7 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
                 SecureLanes => Closing<Secure<Certified>>;
             Open: Open => Closing<Shelved<Fast>>, OpenRounds => Closing<Shelved<Atomic>>,
                 OpenLanes => Closing<Shelved<Certified>>;
+            Public: Public => Replica<Publish>;
             Coin: Coin => Coin;
             Signature: Signature => Signature;
             Cipher: Cipher => Opening;
@@ -315,7 +323,9 @@ impl<Q: Predicate<Proof = Bytes>> Services<Q> {
     }
 
     fn on_told(&mut self, number: u64, told: Told, fx: &mut Effects<'_, Self>) {
-        let Some(instance) = self.open.get_mut(&number) else { return };
+        let Some(instance) = self.open.get_mut(&number).filter(|_| !told.is_for_nobody()) else {
+            return;
+        };
         // Its user holds all that a proposal names, since it names nothing.
         if let Told::Array(multivalued::Output::Offered { from, .. }) = told {
             let say = Some(Say::Array(multivalued::Input::Approve(from)));

@@ -1,11 +1,19 @@
 //! What the root and its instances say to each other, by class.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use maftia_core::{
     agreement::{Predicate, binary, coin, multivalued, opening, signature, validated},
     broadcast::{consistent, reliable},
-    id::Slot,
-    stream::{atomic, certified, closing, fast, fifo, open::shelved, secure},
+    id::{ClientId, Slot},
+    protocol::Never,
+    replica,
+    stream::{
+        atomic, certified, closing, fast, fifo,
+        open::{Publish, shelved},
+        secure,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +53,8 @@ pub enum Spec<Q: Predicate<Proof = Bytes>> {
     OpenRounds(closing::Spec<shelved::Spec<atomic::Spec>>),
     /// The same, ordered in lanes.
     OpenLanes(closing::Spec<shelved::Spec<certified::Spec>>),
+    /// A public stream.
+    Public(replica::Spec<Publish>),
     /// A coin.
     Coin(()),
     /// A signature of the group.
@@ -54,6 +64,22 @@ pub enum Spec<Q: Predicate<Proof = Bytes>> {
 }
 
 impl<Q: Predicate<Proof = Bytes>> Spec<Q> {
+    /// The same for the outsiders whom the configuration names, and for others if it lets them in.
+    pub(in crate::cs) fn serving(mut self, registered: &BTreeSet<ClientId>, open: bool) -> Self {
+        let shelf = match &mut self {
+            Self::Open(spec) => &mut spec.engine.shelf,
+            Self::OpenRounds(spec) => &mut spec.engine.shelf,
+            Self::OpenLanes(spec) => &mut spec.engine.shelf,
+            Self::Public(spec) => {
+                (spec.registered, spec.open) = (registered.clone(), open);
+                &mut spec.service
+            }
+            _ => return self,
+        };
+        shelf.registered.clone_from(registered);
+        self
+    }
+
     /// What asks a stream for all below this place; nothing else is asked so.
     pub(super) fn pull(&self, up_to: u64) -> Option<Say> {
         let slot = closing::Input::Pull { up_to: Slot::new(up_to) };
@@ -91,6 +117,8 @@ pub enum Say {
     Secure(closing::Input),
     /// Of an open stream.
     Open(closing::Input),
+    /// Of a public stream, which outsiders ask.
+    Public(Never),
     /// Of a coin.
     Coin(coin::Input),
     /// Of a signature.
@@ -122,6 +150,8 @@ pub enum Told {
     Secure(closing::Output),
     /// An open stream.
     Open(closing::Output),
+    /// A public stream.
+    Public(replica::Output),
     /// A coin.
     Coin(coin::Output),
     /// A signature.
@@ -133,6 +163,11 @@ pub enum Told {
 }
 
 impl Told {
+    /// Whether it is for nobody: a replica says how it stands, and does what is to be done itself.
+    pub(super) fn is_for_nobody(&self) -> bool {
+        matches!(self, Self::Public(_))
+    }
+
     /// Whether more may follow.
     pub(super) fn is_of_a_stream(&self) -> bool {
         matches!(

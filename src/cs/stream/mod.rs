@@ -47,9 +47,9 @@ const OUT_MAX: (usize, usize) = (1_024, 2 << 20);
 
 /// One payload, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery<T> {
-    /// Who sent it.
-    pub from: PartyId,
+pub struct Delivery<T, F = PartyId> {
+    /// Who sent it: a member, or an outsider.
+    pub from: F,
     /// Where it stands: its slot, or the place of its batch among those of its sender.
     pub at: u64,
     /// The payload.

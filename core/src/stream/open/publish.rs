@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::shelf::{self, Shelf};
 use crate::{
     id::Slot,
+    path::{Role, Segment},
     protocol::Kind,
     replica::service::{Action, Command, Item, Service},
     seat::Seat,
@@ -37,6 +38,11 @@ use crate::{
 pub struct Publish {
     shelf: shelf::Spec,
     next: Slot,
+}
+
+impl Publish {
+    /// Where its shelf sits below the replica, and readers in the eyes of theirs.
+    pub const SHELF: Segment = Role::Locks.only();
 }
 
 impl Service for Publish {

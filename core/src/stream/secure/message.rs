@@ -1,5 +1,7 @@
 //! What is ordered, what is said about it, and to what a ciphertext is bound.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,27 @@ pub enum Author {
     Member(PartyId),
     /// An outsider.
     Client(ClientId),
+}
+
+impl From<PartyId> for Author {
+    fn from(party: PartyId) -> Self {
+        Self::Member(party)
+    }
+}
+
+impl From<ClientId> for Author {
+    fn from(client: ClientId) -> Self {
+        Self::Client(client)
+    }
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(party) => party.fmt(f),
+            Self::Client(client) => client.fmt(f),
+        }
+    }
 }
 
 /// A payload of the engine.
