@@ -9,12 +9,19 @@ use std::collections::BTreeSet;
 use maftia_core::{
     id::{PartyId, Slot},
     seat::Owner,
-    sim::{Group, adversary::Relents, behaviour::Mute, oracle, p, property, size},
+    sim::{
+        Group, Pick, Rng, World,
+        adversary::{Relents, Script},
+        behaviour::{Mutate, Mute},
+        oracle, p, property, size,
+    },
     stream::{
         atomic::{self, Atomic, Position},
         batch::Batch,
-        closing::{Closing, Engine, Input, Output, Spec},
-        secure::Secure,
+        certified::{self, Certified},
+        closing::{Closing, Engine, Input, Message, Output, Spec},
+        fast::{self, Fast},
+        secure::{self, Secure},
     },
 };
 
@@ -198,4 +205,140 @@ fn a_checkpoint_holds_who_asked() {
     fresh.input(p(2), Input::Close);
     fresh.run();
     assert!(PartyId::all(4).all(|at| end(fresh.outputs(at)) == Some(Slot::new(2))));
+}
+
+/// Nothing comes to this party or from it.
+fn without(who: Owner) -> impl FnMut(&World, &mut Rng) -> Option<Pick> + Send {
+    move |world, rng| {
+        let pool = world.pool();
+        let other = |queue: &usize| {
+            let ends = pool.head(*queue).letter.frame();
+            ends.is_none_or(|(from, to, _)| from != who && to != who)
+        };
+        let free: Vec<_> = (0..pool.queues()).filter(other).collect();
+        (!free.is_empty()).then(|| Pick::head(*rng.choose(&free)))
+    }
+}
+
+/// `f` members tell of places that there are not, and of ones that look right.
+fn lies_of_places<E: Engine>(seed: u64) -> Mutate<Closing<E>> {
+    Mutate::new(move |_, message| {
+        if let Message::Places { at, places } = message {
+            *at = at.plus(1_000);
+            for place in places {
+                match seed % 3 {
+                    0 => place.position.round = place.position.round.plus(900),
+                    1 => place.position.slot = place.position.slot.plus(7),
+                    _ => place.end = Some(Slot::FIRST),
+                }
+            }
+        }
+        true
+    })
+}
+
+/// A member that was away for longer than anybody keeps what it missed comes back by itself, whatever `f`
+/// others tell it: its user learns what is lost, has all the rest, and the end.
+fn one_who_was_away_comes_back<E: Engine>(worlds: u64, engine: E::Spec) {
+    let mut losses = 0;
+    property(worlds, |seed| {
+        let (n, f) = size(seed, &[4, 7]);
+        let spec = Spec { engine: engine.clone(), lag_max: 16 << 20 };
+        let mut group = Group::<Closing<E>>::new(n, f, seed, spec).restarts(seed % 2);
+        group.set_steps_max(2_000_000);
+        if seed.is_multiple_of(3) {
+            group = group.detach([E::KIND]);
+        }
+        for liar in (0..f).map(p) {
+            group = group.corrupt(liar, lies_of_places::<E>(seed));
+        }
+        let away = p(n - 1);
+        group.set_adversary(Script(without(Group::<Closing<E>>::owner(away))));
+        take_all(&mut group);
+        submit(&mut group, away, "from the one who was away");
+        // One has asked for the end before, one while it was away, and after it came back one more does.
+        group.input(p(f), Input::Close);
+        for round in 0..70 {
+            submit(&mut group, p(f + 1 + round % (n - f - 2)), &format!("{round}"));
+            group.run();
+        }
+        assert!(delivered(group.outputs(away)).is_empty());
+        group.set_adversary(Relents::at(2_000));
+        group.run();
+        submit(&mut group, p(n - 2), "after that");
+        group.run();
+        let (one, other) = (group.outputs(away), group.outputs(p(n - 2)));
+        let lost = one.iter().find_map(|output| match output {
+            Output::Stream(atomic::Output::Lagged { from, to }) => Some((*from, *to)),
+            _ => None,
+        });
+        // One to which its frames were only late may find that it needs nobody.
+        let (from, to) = lost.unwrap_or_default();
+        losses += u64::from(from < to);
+        let (one, other) = (delivered(one), delivered(other));
+        let rest = other.iter().filter(|(slot, ..)| *slot >= to).cloned().collect::<Vec<_>>();
+        assert!(one.iter().all(|(slot, ..)| *slot < from || *slot >= to));
+        let one: Vec<_> = one.into_iter().filter(|(slot, ..)| *slot >= to).collect();
+        assert_eq!(one, rest);
+        assert_eq!(one.last().map(|(_, _, payload)| payload.clone()), Some("after that".into()));
+        for asks in 1..=f {
+            group.input(p(f + asks), Input::Close);
+        }
+        group.run();
+        let ends: BTreeSet<_> = group.correct().iter().map(|at| end(group.outputs(*at))).collect();
+        assert!(ends.len() == 1 && !ends.contains(&None), "{ends:?}");
+        oracle::no_slander(&group).unwrap();
+    });
+    let one_seed = std::env::var_os("MAFTIA_SEED").is_some();
+    assert!(losses > 0 || one_seed, "nobody was ever away for too long: the test shows little");
+}
+
+#[test]
+fn one_who_was_away_comes_back_to_rounds() {
+    let engine = atomic::Spec { rounds_kept: 16, ..atomic::Spec::default() };
+    one_who_was_away_comes_back::<Atomic>(6, engine);
+    one_who_was_away_comes_back::<Secure<Atomic>>(
+        3,
+        secure::Spec { engine, ..secure::Spec::default() },
+    );
+}
+
+#[test]
+fn one_who_was_away_comes_back_to_lanes() {
+    let engine = certified::Spec { rounds_kept: 16, ..certified::Spec::default() };
+    one_who_was_away_comes_back::<Certified>(6, engine);
+}
+
+#[test]
+fn one_who_was_away_comes_back_to_a_leader() {
+    let engine = fast::Spec { items_kept: 16, ..fast::Spec::default() };
+    one_who_was_away_comes_back::<Fast>(6, engine);
+}
+
+/// A member that was away when a stream ended learns that it did, and where.
+#[test]
+fn one_who_was_away_learns_the_end() {
+    property(6, |seed| {
+        let engine = atomic::Spec { rounds_kept: 16, ..atomic::Spec::default() };
+        let spec = Spec { engine, lag_max: 16 << 20 };
+        let mut group =
+            Group::<Stream>::new(4, 1, seed, spec).corrupt(p(0), lies_of_places::<Atomic>(seed));
+        group.set_steps_max(2_000_000);
+        group.set_adversary(Script(without(Group::<Stream>::owner(p(3)))));
+        take_all(&mut group);
+        for round in 0..70 {
+            if round == 10 {
+                group.input(p(0), Input::Close);
+                group.input(p(1), Input::Close);
+            }
+            submit(&mut group, p(2), &format!("{round}"));
+            group.run();
+        }
+        let at = end(group.outputs(p(2))).expect("two have asked");
+        group.set_adversary(Relents::at(2_000));
+        group.run();
+        assert_eq!(end(group.outputs(p(3))), Some(at));
+        assert!(delivered(group.outputs(p(3))).iter().all(|(slot, ..)| *slot < at));
+        oracle::no_slander(&group).unwrap();
+    });
 }

@@ -40,6 +40,7 @@ use maftia_core::{
     stream::{
         atomic::{Atomic, Signed},
         certified::Certified,
+        closing::Closing,
         fast::Fast,
         fifo::lane::Lane,
         open::{Reader, Shelf},
@@ -135,6 +136,7 @@ pub(crate) fn decoders() -> Vec<Decoder> {
         message::<Atomic>(),
         message::<Fast>(),
         message::<Certified>(),
+        message::<Closing<Atomic>>(),
         message::<Secure<Atomic>>(),
         message::<Manager>(),
         message::<Accounts>(),

@@ -30,8 +30,8 @@ pub enum Event {
     Settled(u64),
     /// So many were not taken.
     Refused(u64),
-    /// Only a state of others helps.
-    Behind,
+    /// Nobody knows whether so many own payloads were delivered.
+    Unsure(u64),
     /// The end.
     Closed,
 }
@@ -221,12 +221,12 @@ fn of_closing(output: closing::Output) -> Option<Event> {
         }
         closing::Output::Stream(atomic::Output::Refused { payloads }) => Event::Refused(payloads),
         closing::Output::Stream(atomic::Output::Ordered { own }) => Event::Settled(own),
-        closing::Output::Stream(atomic::Output::Behind) => Event::Behind,
+        closing::Output::Stream(atomic::Output::Unsure { batch }) => {
+            Event::Unsure(batch.len() as u64)
+        }
         closing::Output::Closed { .. } => Event::Closed,
-        // Nobody here resumes from a checkpoint, which alone makes a payload unsure.
-        closing::Output::Stream(
-            atomic::Output::RoundEnd { .. } | atomic::Output::Unsure { .. },
-        )
+        // It comes back by itself.
+        closing::Output::Stream(atomic::Output::RoundEnd { .. } | atomic::Output::Behind)
         | closing::Output::Asked { .. } => return None,
     })
 }

@@ -77,7 +77,8 @@ pub enum StreamError {
         /// What is wrong with it.
         error: DecodeError,
     },
-    /// This member or its application was too slow, and has lost what stands in between.
+    /// This member was away for too long, or its application too slow: what stands in between is lost to
+    /// it. The stream goes on behind that.
     #[error("lost what stands from {first} to {to}: this member was too slow")]
     Lagged {
         /// Whose payloads; `None`: everybody's.
@@ -87,9 +88,13 @@ pub enum StreamError {
         /// The first place that may come again.
         to: u64,
     },
-    /// The others are so far ahead that only a state of theirs could help. Raw streams have none.
-    #[error("the others are too far ahead")]
-    Behind,
+    /// This member came back to a place beyond which these payloads of its own may stand, or not. Send them
+    /// again if they may come twice.
+    #[error("nobody knows whether {payloads} own payloads were delivered")]
+    Unsure {
+        /// How many.
+        payloads: u64,
+    },
     /// The stream takes nothing any more: this member or enough others have closed it.
     #[error("the stream is closed")]
     Closed,
@@ -199,7 +204,7 @@ impl<K: Kind, T: Payload> Stream<K, T> {
                     }
                     return Some(Err(StreamError::Lagged { from, first, to }));
                 }
-                Ok(Event::Behind) => return Some(Err(StreamError::Behind)),
+                Ok(Event::Unsure(payloads)) => return Some(Err(StreamError::Unsure { payloads })),
                 Ok(Event::Closed) => self.over = true,
                 Ok(Event::Settled(_) | Event::Refused(_)) => {}
                 Err(stopped) => {

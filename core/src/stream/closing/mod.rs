@@ -5,7 +5,7 @@
 //!
 //! # Reference
 //! The atomic channel of SINTRA: Cachin and Poritz, *Secure intrusion-tolerant replication on the
-//! Internet*, DSN 2002. Rules E0 to E3.
+//! Internet*, DSN 2002. Rules E0 to E3; E4 is ours.
 //!
 //! # Model
 //! That of the engine.
@@ -14,6 +14,7 @@
 //! | step | waits for | because |
 //! |---|---|---|
 //! | closed | `f + 1` members' requests, in order | one is of a correct member; and the order is the same for all |
+//! | going on from a place | `f + 1` who passed it, and `f + 1` who are beyond it | one is correct; and the rounds below it can end without this member |
 //!
 //! # Properties
 //! Those of the engine up to the end, which is one slot for all. What comes after is delivered by
@@ -23,12 +24,18 @@
 //! *Slots.* A request takes a slot and is not delivered, as is a payload that no correct member sends;
 //! so the user may see slots without payloads, the same at every correct party.
 //!
+//! *Coming back.* A member whose engine needs what nobody keeps asks the others which places they passed, and
+//! goes on from the last one that it can trust (E4). Its user is told which slots it lost. So a member comes
+//! back by itself, as soon as it hears `n - f` members that are correct.
+//!
 //! # Deviations
 //! A user that gives no credit loses payloads here and not in the engine, so that it never misses the
 //! end. One that [resumes](Input::Resume) from a checkpoint brings who had asked by then, which
 //! [`Output::Asked`] told it.
 
 mod engine;
+mod mark;
+mod rejoin;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -38,48 +45,28 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use self::engine::Engine;
+pub use self::{
+    engine::Engine,
+    mark::Ordered,
+    rejoin::{Message, Place},
+};
+use self::{
+    mark::{CLOSE, marked, unmarked},
+    rejoin::Rejoin,
+};
 use super::{
     atomic::{self, Position},
     batch::Batch,
 };
 use crate::{
     children::Children,
-    effects::Effects,
+    effects::{Effects, Lane},
     fault::Fault,
-    id::{PartyId, Slot},
+    id::{PartyId, Peer, Slot},
     path::{Role, Segment},
     protocol::{Early, Event, Kind, Never, Protocol},
     seat::Seat,
 };
-
-/// What stands behind a payload of a user.
-const PAYLOAD: u8 = 0;
-
-/// What stands alone for a request to close.
-const CLOSE: u8 = 1;
-
-/// What a payload of the engine is, for outsiders that read it there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ordered {
-    /// A payload of a user.
-    Payload(Bytes),
-    /// The request of its author that the stream end: with those of `f + 1` members it does.
-    Close,
-    /// Nothing that a correct member sends.
-    Nothing,
-}
-
-impl Ordered {
-    /// Reads what the engine ordered.
-    pub fn read(payload: &Bytes) -> Self {
-        match unmarked(payload) {
-            Some(payload) => Self::Payload(payload),
-            None if *payload == [CLOSE][..] => Self::Close,
-            None => Self::Nothing,
-        }
-    }
-}
 
 /// What makes two closing streams differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,7 +110,7 @@ pub enum Output {
     Asked {
         /// Who.
         from: PartyId,
-        /// In which slot.
+        /// In which slot; before this one, if the user lost that.
         at: Slot,
     },
     /// The stream has ended, and nothing comes after this.
@@ -164,6 +151,7 @@ pub struct Closing<E: Engine> {
     weight: usize,
     /// The slot after the last that the engine delivered.
     reached: Slot,
+    rejoin: Rejoin,
 }
 
 impl<E: Engine> Protocol for Closing<E> {
@@ -171,7 +159,7 @@ impl<E: Engine> Protocol for Closing<E> {
     type Spec = Spec<E::Spec>;
     type Input = Input;
     type Output = Output;
-    type Message = Never;
+    type Message = Message;
     type Timer = Never;
     type Ask = Ask<E::Spec>;
     type Heard = Heard;
@@ -189,6 +177,7 @@ impl<E: Engine> Protocol for Closing<E> {
             waiting: VecDeque::new(),
             weight: 0,
             reached: Slot::FIRST,
+            rejoin: Rejoin::default(),
         }
     }
 
@@ -200,8 +189,14 @@ impl<E: Engine> Protocol for Closing<E> {
             Event::Input(Input::Resume { position, asked }) => self.on_resume(position, asked, fx),
             Event::Input(Input::Close) => self.asking = true, // E1
             Event::Heard(Heard(Some(output))) => self.on_engine(output, fx), // E2, E3
-            Event::Message { message, .. } => match message {},
-            Event::Heard(Heard(None))
+            Event::Message { from: Peer::Member(from), message } => {
+                self.on_message(from, message, fx);
+            }
+            Event::Missed { from: Peer::Member(from) } if self.rejoin.is_behind() => {
+                fx.send(from, Message::Where); // E4
+            }
+            Event::Message { .. }
+            | Event::Heard(Heard(None))
             | Event::Behind { .. }
             | Event::Dropped { .. }
             | Event::Missed { .. } => {}
@@ -214,6 +209,17 @@ impl<E: Engine> Protocol for Closing<E> {
     fn route<C: Children<Self>>(Ask { engine, input }: Self::Ask, children: &mut C) {
         let input = Some(E::ask(input));
         children.ask::<E>(Role::Stream.only(), engine, input, |_, output| Heard(E::read(output)));
+    }
+
+    fn admit(seat: &Seat, from: Peer, message: &Message) -> Result<(), Fault> {
+        match from.member().filter(|from| seat.has(*from)) {
+            Some(_) => message.check(seat),
+            None => Err(Fault::Improper("not a member".into())),
+        }
+    }
+
+    fn lane(message: &Message) -> Lane {
+        message.lane()
     }
 
     fn early(&self, _: &Seat, child: Segment) -> Early {
@@ -269,6 +275,9 @@ impl<E: Engine> Closing<E> {
 
     fn on_engine(&mut self, output: atomic::Output, fx: &mut Effects<'_, Self>) {
         match output {
+            // What was on its way when this member went on from a place counts as lost.
+            atomic::Output::Deliver { first, batch, .. }
+                if slot_after::<E>(first, &batch) <= self.reached => {}
             atomic::Output::Deliver { first, from, batch } => {
                 self.on_batch(first, from, &batch, fx);
             }
@@ -281,10 +290,16 @@ impl<E: Engine> Closing<E> {
                 fx.output(Output::Stream(atomic::Output::Refused { payloads }));
             }
             atomic::Output::Unsure { batch } => self.on_unsure(&batch, fx),
-            atomic::Output::RoundEnd { .. } | atomic::Output::Lagged { .. } => {
-                self.keep(Output::Stream(output));
+            atomic::Output::RoundEnd { position } => {
+                self.pass(position.clone(), fx);
+                self.keep(Output::Stream(atomic::Output::RoundEnd { position }));
             }
-            atomic::Output::Behind => fx.output(Output::Stream(output)),
+            atomic::Output::Lagged { .. } => self.keep(Output::Stream(output)),
+            atomic::Output::Behind => {
+                self.rejoin.begin(); // E4
+                fx.broadcast(Message::Where);
+                fx.output(Output::Stream(output));
+            }
         }
     }
 
@@ -398,20 +413,4 @@ fn weight(output: &Output) -> usize {
         Output::Stream(atomic::Output::RoundEnd { position }) => 128 + position.memo.len(),
         _ => 128,
     }
-}
-
-/// The payloads as they go to the engine.
-fn marked(batch: &Batch) -> Batch {
-    Batch::of(batch.iter().map(|payload| {
-        let mut marked = Vec::with_capacity(payload.len() + 1);
-        marked.extend_from_slice(&payload);
-        marked.push(PAYLOAD);
-        marked
-    }))
-}
-
-/// The payload of a user, if this is one.
-fn unmarked(payload: &Bytes) -> Option<Bytes> {
-    let (mark, rest) = payload.split_last()?;
-    (*mark == PAYLOAD).then(|| payload.slice(..rest.len()))
 }
