@@ -370,12 +370,31 @@ impl Home<'_> {
     }
 }
 
-/// Where a party of this configuration remembers.
-pub fn durability(config: &Config, folder: &Path, member: &str) -> Durability {
-    match config.durability() {
+/// Where a member of this group remembers, under the name of its own.
+pub fn durability(config: &Config, group: &GroupConfig, folder: &Path, member: &str) -> Durability {
+    match group.durability {
         config::Durability::Memory => Durability::Memory(maftia_actors::log::Store::default()),
         config::Durability::Disk { sync } => {
             Durability::Disk { folder: folder.join(config.data()).join(member), sync }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_remembers_as_it_says_itself() {
+        let text = Config::sample().replacen("# durability = ", "durability = ", 1);
+        let config = Config::parse(&text).expect("the sample is right");
+        let of = |name: &str| {
+            let group = config.named(name).expect("the sample has it");
+            durability(&config, group, Path::new("home"), "member")
+        };
+        assert!(matches!(of("right"), Durability::Memory(_)));
+        assert!(
+            matches!(of("left"), Durability::Disk { folder, sync: true } if folder == Path::new("home/data/member"))
+        );
     }
 }

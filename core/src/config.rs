@@ -47,6 +47,8 @@ pub struct GroupConfig {
     pub thresholds: Thresholds,
     /// The version of its membership and keys.
     pub epoch: Epoch,
+    /// What of its members survives a restart: its own word, or that of the network.
+    pub durability: Durability,
     /// Where each member listens, in the order of the members.
     pub members: Vec<Address>,
 }
@@ -284,7 +286,7 @@ impl Config {
         &self.data
     }
 
-    /// What survives a restart.
+    /// What survives a restart in groups that do not say so themselves.
     pub fn durability(&self) -> Durability {
         self.durability
     }
@@ -310,7 +312,7 @@ impl Config {
     }
 
     /// The digest of what keys are made for: names, sizes, faults, model and epoch of all groups, and
-    /// the schemes. Addresses, links, clients, folders and services may change under the same keys.
+    /// the schemes. Addresses, links, clients, folders, durability and services may change under the same keys.
     pub fn digest(&self) -> Digest {
         let group = |group: &GroupConfig| {
             let (n, f) = (group.thresholds.n(), group.thresholds.f());

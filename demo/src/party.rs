@@ -43,7 +43,7 @@ async fn live(node: &Node) -> Result<Exit, Stop> {
     let (name, file) = (group.member_name(party), format!("{}-{}", group.name, party.index()));
     let address = group.address(party).map(ToString::to_string).unwrap_or_default();
     let beside = node.source.config.parent().unwrap_or(Path::new(""));
-    let durability = assembly::durability(&config, beside, &file);
+    let durability = assembly::durability(&config, &group, beside, &file);
     let lab = node.lab || config.lab();
     let assembly = Assembly::new(config, std::sync::Arc::clone(ring.public()), Reach::Network);
     let member = assembly.member(&ring, durability, Frozen::Exit, lab).await;

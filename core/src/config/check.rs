@@ -35,7 +35,7 @@ struct Checks {
 
 pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
     let mut checks = Checks::default();
-    let groups = checks.groups(file.group);
+    let groups = checks.groups(file.group, file.durability.into());
     let clients = checks.clients(file.clients);
     let schemes = checks.schemes(&file.schemes);
     checks.folder("keys", &file.keys);
@@ -48,15 +48,21 @@ pub(super) fn check(file: file::File) -> Result<Config, ConfigError> {
         clients,
         keys: file.keys,
         data: file.data,
-        durability: match file.durability {
-            file::Durability::Memory => Durability::Memory,
-            file::Durability::DiskUnsynced => Durability::Disk { sync: false },
-            file::Durability::Disk => Durability::Disk { sync: true },
-        },
+        durability: file.durability.into(),
         link: file.link,
         schemes,
         lab: file.lab,
     })
+}
+
+impl From<file::Durability> for Durability {
+    fn from(file: file::Durability) -> Self {
+        match file {
+            file::Durability::Memory => Self::Memory,
+            file::Durability::DiskUnsynced => Self::Disk { sync: false },
+            file::Durability::Disk => Self::Disk { sync: true },
+        }
+    }
 }
 
 impl Checks {
@@ -86,7 +92,7 @@ impl Checks {
         Schemes { certificates, coin, signatures, cipher }
     }
 
-    fn groups(&mut self, groups: Vec<file::Group>) -> Vec<GroupConfig> {
+    fn groups(&mut self, groups: Vec<file::Group>, usual: Durability) -> Vec<GroupConfig> {
         if groups.is_empty() {
             self.wrong("there is no group", "`maftia config init` prints a complete sample");
         }
@@ -100,7 +106,7 @@ impl Checks {
         self.roles(&groups);
         let mut checked = Vec::new();
         for (place, group) in groups.into_iter().take(GROUPS_MAX).enumerate() {
-            checked.extend(self.group(GroupId::new(place as u16), group));
+            checked.extend(self.group(GroupId::new(place as u16), group, usual));
         }
         checked
     }
@@ -127,7 +133,7 @@ impl Checks {
         }
     }
 
-    fn group(&mut self, id: GroupId, group: file::Group) -> Option<GroupConfig> {
+    fn group(&mut self, id: GroupId, group: file::Group, usual: Durability) -> Option<GroupConfig> {
         self.name("group", &group.name);
         if RESERVED.contains(&group.name.as_str()) {
             self.wrong(
@@ -144,6 +150,7 @@ impl Checks {
             service,
             thresholds: thresholds?,
             epoch: Epoch::new(group.epoch),
+            durability: group.durability.map_or(usual, Durability::from),
             members,
         })
     }

@@ -16,6 +16,9 @@ pub(super) fn explain(config: &Config) -> String {
 fn write_all(out: &mut String, config: &Config) -> Result {
     for group in config.groups() {
         write_group(out, group, config.schemes())?;
+        if group.durability != config.durability() {
+            writeln!(out, "  durability   {}", durability(group.durability))?;
+        }
         writeln!(out)?;
     }
     let clients = config.clients();

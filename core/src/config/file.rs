@@ -61,6 +61,8 @@ pub(super) struct Group {
     pub(super) faults: Option<u16>,
     #[serde(default)]
     pub(super) epoch: u32,
+    /// If it is not that of the network.
+    pub(super) durability: Option<Durability>,
     #[serde(default)]
     pub(super) members: Vec<String>,
     pub(super) accounts: Option<BTreeMap<String, i64>>,

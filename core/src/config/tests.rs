@@ -158,6 +158,30 @@ fn services_must_fit_together() {
 }
 
 #[test]
+fn a_group_may_remember_otherwise_than_the_network() {
+    let of = |config: &Config, name: &str| config.named(name).unwrap().durability;
+    let synced = Durability::Disk { sync: true };
+    let sample = Config::parse(Config::sample()).unwrap();
+    assert!(sample.groups().iter().all(|group| group.durability == synced));
+    assert_eq!(sample.explain().matches("durability").count(), 1);
+    let one = replaced("# durability = \"memory\"", "durability = \"memory\"").unwrap();
+    assert_eq!((of(&one, "left"), of(&one, "right")), (synced, Durability::Memory));
+    assert_eq!((one.durability(), one.digest()), (synced, sample.digest()), "the same keys");
+    assert!(one.explain().contains("  durability   memory: a member that restarts has forgotten"));
+    let turned = with(|text| {
+        let text = text.replacen("\"disk\"", "\"disk-unsynced\"", 1);
+        text.replacen("# durability = \"memory\"", "durability = \"disk\"", 1)
+    });
+    let turned = turned.unwrap();
+    assert_eq!(of(&turned, "tm"), Durability::Disk { sync: false });
+    assert_eq!(of(&turned, "right"), synced, "what a group says counts");
+    let text = error("# durability = \"memory\"", "durability = \"tape\"");
+    assert!(text.contains(&line("# durability")) && text.contains("unknown variant"), "{text}");
+    let text = error("# durability = \"memory\"", "durabilty = \"memory\"");
+    assert!(text.contains("did you mean `durability`?"), "{text}");
+}
+
+#[test]
 fn everything_wrong_is_said_at_once() {
     let text =
         Config::sample().replace("faults = 1", "faults = 3").replace("alice = 100", "alice = -1");
