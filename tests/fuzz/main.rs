@@ -23,6 +23,7 @@ use maftia_core::{
     id::{ClientId, Epoch, GroupId, PartyId},
     path::InstanceId,
     seat::Owner,
+    wire::Rope,
 };
 use targets::{
     NETWORK,
@@ -127,9 +128,9 @@ fn files() {
         Record::Forgot(guest),
     ];
     let samples = records.map(|record| {
-        let mut bytes = Vec::new();
-        record.inscribe(&mut bytes);
-        bytes
+        let mut rope = Rope::default();
+        record.inscribe(&mut rope);
+        rope.flat().to_vec()
     });
     storm("log", targets::log, &samples, share(2_000));
     let story = b"maftia story 1\nseed 7\npick 1 2 3\nsomething\n".to_vec();

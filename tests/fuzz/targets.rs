@@ -46,7 +46,7 @@ use maftia_core::{
         open::{Reader, Shelf},
         secure::Secure,
     },
-    wire,
+    wire::{self, Rope},
 };
 use maftia_tss::{
     request::{ManagerRequest, ResourceRequest},
@@ -219,10 +219,10 @@ pub(crate) fn keys(bytes: &[u8]) -> bool {
 
 /// A record of a log.
 pub(crate) fn log(bytes: &[u8]) -> bool {
-    let Ok(record) = Record::read(bytes) else { return false };
-    let mut again = Vec::new();
+    let Ok(record) = Record::read(&Bytes::copy_from_slice(bytes)) else { return false };
+    let mut again = Rope::default();
     record.inscribe(&mut again);
-    assert_eq!(Record::read(&again).as_ref(), Ok(&record), "it reads as another record");
+    assert_eq!(Record::read(&again.flat()).as_ref(), Ok(&record), "it reads as another record");
     true
 }
 
