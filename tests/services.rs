@@ -143,6 +143,49 @@ fn names_are_used_again_and_instances_end() {
     assert_eq!(number_of(group.outputs(p(0)), 5_002), Err(Refused::NoRoom));
 }
 
+/// Opens a name so often, and lets go of it each time.
+fn use_up(group: &mut sim::Group<Services<Anything>>, name: &str, count: u64) {
+    for _ in 0..count {
+        let ticket = group.outputs(p(0)).len() as u64;
+        group.input(p(0), open(ticket, name, bit()));
+        group.run();
+        let number = number_of(group.outputs(p(0)), ticket).unwrap();
+        group.input(p(0), Input::Release { number });
+        group.run();
+    }
+}
+
+/// The bytes of the largest snapshot of a member.
+fn saved(group: &sim::Group<Services<Anything>>) -> usize {
+    let more_than = |bytes: usize| {
+        let bounds = oracle::Bounds { instances: usize::MAX, waiting: usize::MAX, snapshot: bytes };
+        oracle::bounded(group, bounds).is_err()
+    };
+    let (mut low, mut high) = (0_usize, 1 << 20);
+    while low < high {
+        let middle = low.midpoint(high);
+        if more_than(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// What is left of a name does not grow with its uses, nor with its length.
+#[test]
+fn a_name_leaves_a_number_however_often_it_was_used() {
+    let mut group = sim::Group::<Services<Anything>>::new(4, 1, 1, ());
+    use_up(&mut group, "again", 100);
+    let few = saved(&group);
+    use_up(&mut group, "again", 900);
+    let many = saved(&group);
+    assert!(many <= few + 32, "{few} bytes after 100 uses, {many} after 1,000");
+    let names = 100;
+    (0..names).for_each(|name| use_up(&mut group, &format!("{name}{}", "x".repeat(200)), 1));
+    // The last ones go on, and so do their names.
+    use_up(&mut group, "again", RELEASED_KEPT as u64);
+    let left = saved(&group) - many;
+    assert!(left <= 50 * names, "{left} bytes are left of {names} names");
+}
+
 /// A payload of another type is an error that names its sender and its place; the stream goes on.
 #[test]
 fn what_does_not_decode_is_an_error_with_a_name() {

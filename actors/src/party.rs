@@ -123,10 +123,11 @@ impl Party {
         self.accusations.borrow().list()
     }
 
-    /// Says something to the [`CONTROL`] of another node: at most once, and only while both live.
+    /// Says something to the [`CONTROL`] of another node: at most once, and only while both live. It has
+    /// no number on the link, since it is not said again when the log is read.
     pub fn tell(&self, to: Owner, group: GroupId, frame: Bytes) {
         let instance = InstanceId::root(group, Epoch::FIRST, CONTROL);
-        if let Err(error) = self.links.send(to, Lane::Control, &instance, frame) {
+        if let Err(error) = self.links.say(to, &instance, frame) {
             tracing::debug!("a word to {} has no way: {error}", to.seen_from(None));
         }
     }
@@ -319,7 +320,8 @@ impl Party {
             (Peer::Client(client), _) => Owner::Client(client),
             (Peer::Member(_), None) => return,
         };
-        if self.accusations.borrow_mut().note(culprit, instance, fault.clone()) {
+        let configured = self.links.knows(culprit);
+        if self.accusations.borrow_mut().note(culprit, configured, instance, fault.clone()) {
             tracing::warn!(%instance, %peer, "{fault}");
         }
     }

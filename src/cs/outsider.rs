@@ -193,7 +193,7 @@ impl Outsider {
 
     /// Names that were opened again are other instances; this is the first one.
     fn seat(&self, class: &str, name: &str, below: &[Segment]) -> Option<Seat> {
-        let named = Role::Named.at(number_of(class, name, 0));
+        let named = Role::Named.at(number_of(class, name));
         let path: Vec<_> = std::iter::once(named).chain(below.iter().copied()).collect();
         self.assembly.outside_seat(&self.ring, self.group, &path)
     }

@@ -1,8 +1,9 @@
 //! The root of a member that communicates: it opens an instance of any class by name.
 //!
-//! An instance is the child `named.N`, where `N` is a digest of its class, its name, and how often the
-//! name was used before; so all members that open a name together mean the same instance, whatever else
-//! each of them opens in between.
+//! An instance is the child `named.N`, where `N` is a digest of its class and its name, plus how often
+//! the name was used before; so all members that open a name together mean the same instance, whatever
+//! else each of them opens in between. The uses of a name are numbered in a row, so that those that are
+//! over leave one stretch of numbers behind, and not one number each.
 
 mod words;
 
@@ -50,8 +51,9 @@ pub use self::words::{Say, Spec, Told};
 /// oldest end first.
 pub const RELEASED_KEPT: usize = 64;
 
-/// How many names may be opened in the life of a member, each of which is remembered for ever: some
-/// hundred megabytes.
+/// How many names may be opened in the life of a member. Of each it is remembered for ever how often it
+/// was opened, in some dozen bytes, because whoever forgot that would take the next use for the first one,
+/// and contradict there what it said before. This makes a snapshot of some dozen megabytes.
 pub const NAMES_MAX: usize = 1 << 20;
 
 /// The longest name, in bytes.
@@ -146,8 +148,8 @@ pub struct Heard {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Services<Q: Predicate<Proof = Bytes>> {
-    /// How often each name of each class was opened, and the number of its last use.
-    names: BTreeMap<(Arc<str>, Arc<str>), (u32, u64)>,
+    /// How often each name of each class was opened, by the number of its first use.
+    names: BTreeMap<u64, u64>,
     open: BTreeMap<u64, Instance<Q>>,
     /// Those that nobody uses any more, the oldest first.
     released: VecDeque<u64>,
@@ -156,6 +158,8 @@ pub struct Services<Q: Predicate<Proof = Bytes>> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
 struct Instance<Q: Predicate<Proof = Bytes>> {
+    class: Arc<str>,
+    name: Arc<str>,
     spec: Spec<Q>,
     /// How much of a stream the user takes.
     credit: u64,
@@ -238,9 +242,9 @@ impl<Q: Predicate<Proof = Bytes>> Protocol for Services<Q> {
     }
 }
 
-/// The number of one use of a name.
-pub(super) fn number_of(class: &str, name: &str, usage: u32) -> u64 {
-    let digest = Digest::of("named instance", &wire::encode(&(class, name, usage)));
+/// The number of the first use of a name. Others follow in a row.
+pub(super) fn number_of(class: &str, name: &str) -> u64 {
+    let digest = Digest::of("named instance", &wire::encode(&(class, name)));
     let bytes = digest.as_bytes().first_chunk().expect("a digest has 32 bytes");
     u64::from_le_bytes(*bytes)
 }
@@ -253,23 +257,30 @@ impl<Q: Predicate<Proof = Bytes>> Services<Q> {
         spec: Spec<Q>,
         fx: &mut Effects<'_, Self>,
     ) -> Result<u64, Refused> {
-        let known = self.names.get(&(Arc::clone(&class), Arc::clone(&name))).copied();
-        if let Some((_, number)) = known
-            && let Some(instance) = self.open.get(&number).filter(|instance| !instance.released)
-        {
-            return if instance.spec == spec { Ok(number) } else { Err(Refused::OtherTerms) };
+        let first = number_of(&class, &name);
+        let used = self.names.get(&first).copied().unwrap_or(0);
+        let at = |usage: u64| first.wrapping_add(usage);
+        let last = used.checked_sub(1).and_then(|last| self.open.get(&at(last)));
+        if let Some(instance) = last.filter(|instance| !instance.released) {
+            return if (&instance.class, &instance.name) != (&class, &name) {
+                Err(Refused::Taken)
+            } else if instance.spec != spec {
+                Err(Refused::OtherTerms)
+            } else {
+                Ok(at(used - 1))
+            };
         }
-        if name.len() > NAME_MAX || (known.is_none() && self.names.len() >= NAMES_MAX) {
+        if name.len() > NAME_MAX || (used == 0 && self.names.len() >= NAMES_MAX) {
             return Err(Refused::NoRoom);
         }
-        let usage = known.map_or(0, |(usage, _)| usage.saturating_add(1));
-        let number = number_of(&class, &name, usage);
+        let number = at(used);
         if self.open.contains_key(&number) {
             return Err(Refused::Taken);
         }
-        self.names.insert((class, name), (usage, number));
+        self.names.insert(first, used + 1);
         fx.ask(Ask { number, spec: spec.clone(), say: None });
-        self.open.insert(number, Instance { spec, credit: 0, said: None, released: false });
+        let instance = Instance { class, name, spec, credit: 0, said: None, released: false };
+        self.open.insert(number, instance);
         Ok(number)
     }
 

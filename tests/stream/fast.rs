@@ -1,11 +1,20 @@
 //! The fast lane: with a leader that works, and with every other.
 
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
 use bytes::Bytes;
 use maftia_core::{
     crypto::Digest,
     effects::Lane,
+    fault::Once,
     id::{PartyId, Round},
-    path::InstanceId,
+    path::{InstanceId, Role},
     protocol::Protocol,
     seat::Owner,
     sim::{
@@ -17,9 +26,9 @@ use maftia_core::{
         oracle, p, property, size,
     },
     stream::{
-        atomic::Atomic,
+        atomic::{self, Atomic},
         batch::Batch,
-        fast::{Fast, Head, Life, Message, Spec},
+        fast::{Fast, Head, Item, Life, Message, Phase, Spec},
     },
     time::Span,
     wire,
@@ -218,25 +227,48 @@ fn a_group_rests_beside_liars_that_are_only_silent_or_late() {
     });
 }
 
-/// Says numbers that nobody can have, and a state that reaches to the end of them.
+/// Says numbers that nobody can have, the last ones that are let in, and those right behind.
 #[derive(Clone, Debug)]
 struct Giant;
 
 impl Giant {
-    fn words(life: Life) -> Vec<Message> {
-        let far = Round::new(u64::MAX);
-        let head = |seq| Head { seq, chain: Digest::of("giant", b"") };
+    fn words(life: Life, number: u64) -> Vec<Message> {
+        let (far, near) = (Round::new(number), life.at.next());
+        let chain = Digest::of("giant", b"");
+        let head = |seq| Head { seq, chain };
+        let heads = || vec![(p(0), head(number))];
+        let giant = Life { epoch: number, count: number, at: far };
+        let phase = Phase::One;
+        let bind = |life, phase, place, heads| Message::Bind { life, phase, place, chain, heads };
+        let item = |epoch, heads| Item { epoch, after: chain, closes: None, heads };
+        let batch = || Batch::of(["giant"]);
+        let part = |after, seq| Message::Part { lane: p(0), after, to: chain, seq, batch: batch() };
         vec![
             Message::Fetch { from: far },
-            Message::Recall { epoch: 0, at: far, seq: u64::MAX },
-            Message::Recall { epoch: 0, at: Round::FIRST, seq: u64::MAX },
+            Message::Recall { epoch: 0, at: far, seq: number },
+            Message::Recall { epoch: 0, at: Round::FIRST, seq: number },
             Message::Told { first: far, items: Vec::new(), at: far },
+            Message::Told { first: near, items: vec![item(number, heads())], at: near },
             Message::Gone { at: far },
-            Message::WantBatches { lane: p(0), after: head(u64::MAX), to: head(u64::MAX) },
-            Message::Heads { life, heads: vec![(p(0), head(u64::MAX))] },
-            Message::Pulse { life: Life { epoch: u64::MAX, count: u64::MAX, at: far } },
-            Message::Leave { epoch: u64::MAX },
-            Message::Batch { seq: u64::MAX, batch: Batch::of(["giant"]) },
+            Message::WantItem { place: far, chain },
+            Message::WantBatches { lane: p(0), after: head(number), to: head(number) },
+            Message::WantBatches { lane: p(0), after: head(0), to: head(number) },
+            Message::Heads { life, heads: heads() },
+            Message::Pulse { life: giant },
+            Message::Leave { epoch: number },
+            Message::Batch { seq: number, batch: batch() },
+            Message::Cut { place: far, item: item(0, Vec::new()) },
+            Message::Cut { place: near, item: item(number, Vec::new()) },
+            Message::Cut { place: near, item: item(0, heads()) },
+            Message::Item { place: far, item: item(0, Vec::new()) },
+            Message::Item { place: near, item: item(number, heads()) },
+            bind(giant, phase, far, heads()),
+            bind(Life { epoch: number, ..life }, phase, near, Vec::new()),
+            bind(life, Phase::Two, near, heads()),
+            bind(life, phase, far, Vec::new()),
+            part(number, number),
+            part(0, number),
+            part(number, 1),
         ]
     }
 }
@@ -251,7 +283,9 @@ impl Behaviour for Giant {
             return;
         }
         let life = Life { epoch: 0, count: cx.step, at: Round::FIRST };
-        let words = Self::words(life);
+        // Out of reach, the first one that is, the last one that is let in, and what is only far.
+        let number = *cx.rng.choose(&[u64::MAX, (1 << 62) + 1, 1 << 62, (1 << 62) - 1, 1 << 40]);
+        let words = Self::words(life, number);
         let word = &words[cx.rng.below(words.len())];
         for to in cx.others {
             let (instance, bytes) = (instance.clone(), wire::encode(word));
@@ -274,6 +308,102 @@ fn numbers_that_nobody_can_have_move_nobody() {
             group = group.corrupt(liar, Giant);
         }
         let submitted = work(&mut group, n, 2);
+        check(&group, &submitted);
+    });
+}
+
+/// Announces a batch in every round of the stream of states, again and again.
+#[derive(Clone, Debug)]
+struct Announcer {
+    batch: Batch,
+    /// The round that it announces next.
+    next: Round,
+    liars: BTreeSet<Owner>,
+    /// How many frames of correct members it hears there.
+    heard: Arc<AtomicU64>,
+}
+
+impl Announcer {
+    fn says(&mut self, below: InstanceId, cx: &mut Corrupted<'_>) {
+        let (round, batch) = (self.next, self.batch.clone());
+        self.next = round.next();
+        let digest = batch.digest();
+        let signature = cx.keys.identity.sign(&Once::Batch(round).tag(&below), &digest);
+        let bytes = wire::encode(&atomic::Message::Queue { round, digest, batch, signature });
+        for to in cx.others {
+            let (instance, bytes) = (below.clone(), bytes.clone());
+            cx.send(Outgoing { to: *to, instance, kind: None, lane: Lane::Bulk, bytes, face: 0 });
+        }
+    }
+}
+
+impl Behaviour for Announcer {
+    fn name(&self) -> &'static str {
+        "announcer"
+    }
+
+    fn hear(&mut self, from: Owner, at: &InstanceId, bytes: &Bytes, cx: &mut Corrupted<'_>) {
+        let below = Role::Stream.only();
+        if at.path().is_empty() && self.next == Round::FIRST {
+            self.says(at.child(below), cx);
+        }
+        if at.path().first() != Some(&below) || self.liars.contains(&from) {
+            return;
+        }
+        self.heard.fetch_add(1, Ordering::Relaxed);
+        if at.path().len() == 1
+            && let Ok(atomic::Message::Queue { round, .. }) = wire::decode(bytes)
+            && round.next() >= self.next
+        {
+            self.next = round.next();
+            self.says(at.clone(), cx);
+        }
+    }
+
+    fn boxed(&self) -> Box<dyn Behaviour> {
+        Box::new(self.clone())
+    }
+}
+
+/// A group with announcers, and how many frames they hear about the stream of states.
+fn with_announcers(mut group: Group<Fast>, n: u16, seed: u64) -> (Group<Fast>, Arc<AtomicU64>) {
+    let liars = PartyId::all(n).rev().take(usize::from((n - 1) / 3));
+    let liars: BTreeSet<_> = liars.map(Group::<Fast>::owner).collect();
+    let heard = Arc::<AtomicU64>::default();
+    for liar in &liars {
+        let batch = if seed.is_multiple_of(2) { Batch::default() } else { Batch::of(["no state"]) };
+        let (liars, heard) = (liars.clone(), Arc::clone(&heard));
+        let announcer = Announcer { batch, next: Round::FIRST, liars, heard };
+        group.corrupt_boxed(*liar, Box::new(announcer));
+    }
+    (group, heard)
+}
+
+/// Below a leader that works nobody says a word, whatever a liar announces there; and all come to rest
+/// beside it.
+#[test]
+fn in_peace_nobody_makes_the_stream_of_states_run() {
+    property(24, |seed| {
+        let (n, _) = size(seed, &[4, 5, 7]);
+        let spec = Spec { impatience: None, ..Spec::default() };
+        let (mut group, heard) = with_announcers(crate::group::group(n, seed, spec), n, seed);
+        let submitted = send(&mut group, n, 3);
+        deliver(&mut group, &submitted);
+        group.run();
+        check(&group, &submitted);
+        assert_eq!(heard.load(Ordering::Relaxed), 0, "frames about rounds that nobody wants");
+    });
+}
+
+/// Where members leave epochs a liar makes some rounds more, and then the group comes to rest beside it.
+#[test]
+fn a_group_rests_beside_one_who_announces_every_round_of_the_stream_of_states() {
+    property(24, |seed| {
+        let (n, _) = small(seed);
+        let (mut group, _) = with_announcers(group(n, seed), n, seed / 2);
+        let submitted = send(&mut group, n, 2);
+        deliver(&mut group, &submitted);
+        group.run();
         check(&group, &submitted);
     });
 }

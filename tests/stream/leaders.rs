@@ -71,7 +71,7 @@ fn led_by(n: u16, seed: u64, misdeed: impl Fn(PartyId) -> Box<dyn Behaviour>) ->
 /// letters, with members whose patience and clocks have nothing in common, some of whom restart.
 #[test]
 fn everything_is_delivered_whoever_lies_and_whatever_the_clocks_say() {
-    property(48, |seed| {
+    property(64, |seed| {
         let (n, _) = size(seed, &[4, 5, 7]);
         let mut group = mixed(n, seed).restarts(2).losses(seed / 4 % 3);
         corrupt(&mut group, &liars(n, seed), |liar| misrule::any(seed, liar));

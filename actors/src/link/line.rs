@@ -12,7 +12,7 @@ use super::{
     links::{Inner, Peer},
     packet::{BadPacket, Kind, Packet, Seals},
     parcel::{PARCEL_MAX, Parcel},
-    session::Outgoing,
+    session::{Outgoing, WORD},
     wire::{Reader, Writer},
 };
 
@@ -201,6 +201,7 @@ fn fill(peer: &Peer, seals: &mut Seals, packets: &mut Vec<Packet>, acks: u64) ->
             packets.push(match outgoing {
                 Outgoing::Gone(number) => seals.note(Kind::Gone(lane), number),
                 Outgoing::Frame(number, parcel) => seals.frame(lane, number, &parcel),
+                Outgoing::Word(parcel) => seals.frame(lane, WORD, &parcel),
             });
             bytes += packets.last().map_or(0, Packet::len);
         }

@@ -199,6 +199,25 @@ impl Links {
         result
     }
 
+    /// Says a word to one owner: a frame that no log remembers on either side. It is written to the
+    /// present line or the next one, once, and has no number.
+    pub fn say(&self, to: Owner, instance: &InstanceId, body: Bytes) -> Result<(), SendError> {
+        let parcel = Arc::new(Parcel::new(instance, body)?);
+        let peer = self.0.find(to).ok_or(SendError::Unknown(to))?;
+        let lab = &self.0.lab;
+        // Liars lie about protocols, but one that is mute says nothing at all.
+        if !lab.is_lying() || lab.judge(&to, instance, &parcel.body) != Tamper::Drop {
+            peer.session.borrow_mut().say(parcel);
+            peer.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Whether the configuration names this owner.
+    pub fn knows(&self, owner: Owner) -> bool {
+        self.0.passport.known.contains(&owner)
+    }
+
     /// What this owner sent up to this number is durable here: it may forget it.
     pub fn durable(&self, from: Owner, lane: Lane, number: u64) {
         if let Some(peer) = self.0.find(from) {

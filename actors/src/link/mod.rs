@@ -62,7 +62,8 @@ pub struct Arrival {
     pub from: Owner,
     /// On which lane.
     pub lane: Lane,
-    /// Its number on this lane from this owner. Numbers rise, and each comes once.
+    /// Its number on this lane from this owner. Numbers rise, and each comes once; a word has none,
+    /// which is [`session::WORD`].
     pub number: u64,
     /// What it is.
     pub what: What,

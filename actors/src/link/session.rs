@@ -11,6 +11,11 @@
 //! again; at its first meeting it learns the number that its peer has taken and goes on *above* it,
 //! leaving a gap of one, so that the peer notices that something is lost. Cursors therefore only
 //! rise, and can be rebuilt from a log in any order.
+//!
+//! An owner that comes back with its memory gives the same numbers to the same frames, because it sends
+//! again what its log makes it send. What no log remembers must not count among them, or whatever comes
+//! next would bear the number of something that the peer has taken, and be dropped there as known. So a
+//! *word* has no number: it is written once, and nobody acknowledges it.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -48,6 +53,9 @@ const MEMBER: Bounds = Bounds {
 /// What waits for a client: the answers to a window of requests. It asks again for what is lost, so
 /// that a thousand clients that never acknowledge anything do not fill the memory of a party.
 pub const CLIENT: Bounds = Bounds { control: (1 << 10, 256 << 10), bulk: (1 << 10, 1 << 20) };
+
+/// The number in the place where a word has none: frames count from 1.
+pub const WORD: u64 = 0;
 
 /// Higher numbers are refused, so that counting on never overflows.
 const NUMBER_MAX: u64 = u64::MAX / 2;
@@ -95,6 +103,8 @@ pub enum Outgoing {
     Gone(u64),
     /// The frame with this number.
     Frame(u64, Arc<Parcel>),
+    /// A frame without a number.
+    Word(Arc<Parcel>),
 }
 
 /// All that one owner knows about its exchange with one other owner.
@@ -102,6 +112,9 @@ pub enum Outgoing {
 pub struct Session {
     control: Flow,
     bulk: Flow,
+    /// Words that are not written. They go down with this life.
+    #[serde(skip)]
+    words: VecDeque<Arc<Parcel>>,
 }
 
 /// One lane, both ways.
@@ -155,6 +168,17 @@ impl Session {
         flow.last()
     }
 
+    /// Queues a word. Beyond what may wait for a client, whoever it is for, the oldest are forgotten: it
+    /// is asked for again.
+    pub fn say(&mut self, parcel: Arc<Parcel>) {
+        self.words.push_back(parcel);
+        let (frames, bytes) = CLIENT.control;
+        let mut weight: usize = self.words.iter().map(|word| word.weight()).sum();
+        while self.words.len() > 1 && (self.words.len() > frames || weight > bytes) {
+            weight -= self.words.pop_front().map_or(0, |oldest| oldest.weight());
+        }
+    }
+
     /// A new line: nothing is written on it yet, and the peer's cursors are not known.
     pub fn begin(&mut self) {
         for flow in [&mut self.control, &mut self.bulk] {
@@ -199,8 +223,15 @@ impl Session {
         Ok(())
     }
 
-    /// What to write next on this lane, if there is anything and the peer's cursor is known.
+    /// What to write next on this lane, if there is anything and the peer's cursor is known. Words go
+    /// first: they are few.
     pub fn next(&mut self, lane: Lane) -> Option<Outgoing> {
+        self.flow(lane).written?;
+        if lane == Lane::Control
+            && let Some(word) = self.words.pop_front()
+        {
+            return Some(Outgoing::Word(word));
+        }
         let flow = self.flow_mut(lane);
         let written = flow.written.as_mut()?;
         if *written < flow.below {
@@ -214,13 +245,18 @@ impl Session {
 
     /// Whether everything is written to the present line.
     pub fn is_drained(&self) -> bool {
-        [&self.control, &self.bulk]
-            .into_iter()
-            .all(|flow| flow.written.is_some_and(|written| written >= flow.last()))
+        self.words.is_empty()
+            && [&self.control, &self.bulk]
+                .into_iter()
+                .all(|flow| flow.written.is_some_and(|written| written >= flow.last()))
     }
 
-    /// Whether the number is the next to take. `false`: it was taken before and is to be dropped.
+    /// Whether the number is the next to take, or none. `false`: it was taken before and is to be
+    /// dropped.
     pub fn expects(&self, lane: Lane, number: u64) -> Result<bool, Lie> {
+        if (lane, number) == (Lane::Control, WORD) {
+            return Ok(true);
+        }
         let taken = self.taken(lane);
         if number > taken + 1 { Err(Lie::Gap { lane, number, taken }) } else { Ok(number > taken) }
     }

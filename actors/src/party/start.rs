@@ -22,7 +22,7 @@ use crate::{
     accusations::Accusations,
     address::Address,
     instance::Resident,
-    link::{Arrival, End, Links, Receive, What},
+    link::{Arrival, End, Links, Receive, What, session::WORD},
     log::{Log, Lsn, Origin, Record, Recovered},
     placement::Placement,
     pool::Pool,
@@ -299,11 +299,16 @@ impl<P: Protocol> Receive for Reception<P> {
                 party.post(&self.root, Mail::Notice(Notice::Missed { from: peer }));
                 Routed::Over
             }
-            What::Frame { .. } if party.outbox.borrow().taken().has(origin) => Routed::Over,
-            What::Frame { instance, body, .. } if *instance.of().name == *CONTROL => {
-                self.tell_control(&party, *from, body.clone());
-                Routed::Over
+            // A word is for nobody else, and what is for it has no number.
+            What::Frame { instance, body, .. } if *number == WORD => {
+                if *instance.of().name == *CONTROL {
+                    self.tell_control(&party, *from, body.clone());
+                    Routed::Over
+                } else {
+                    Routed::Nowhere
+                }
             }
+            What::Frame { .. } if party.outbox.borrow().taken().has(origin) => Routed::Over,
             What::Frame { instance, body, .. } => party.router.route(peer, origin, instance, body),
         };
         match (routed, what) {

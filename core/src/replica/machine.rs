@@ -236,9 +236,12 @@ impl<S: Service, A: Stream> Protocol for Replica<S, A> {
     fn route<C: Children<Self>>(ask: Self::Ask, children: &mut C) {
         match ask {
             Ask::Stream(input) => {
-                children.ask::<A>(Role::Stream.only(), A::of_ballots(), Some(input), |_, output| {
-                    Heard::Stream(output)
-                })
+                children.ask::<A>(
+                    Role::Stream.only(),
+                    A::of_ballots(),
+                    Some(input),
+                    |_, output| Heard::Stream(output),
+                );
             }
             Ask::Helper { spec, input } => {
                 children.ask::<S::Helper>(Role::Locks.only(), spec, input, |_, answer| {

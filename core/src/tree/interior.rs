@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{node::Node, said::Said};
+use super::{floor::Floor, node::Node, said::Said};
 use crate::{
     crypto::{Answer, Job},
     effects::{Effect, To},
@@ -96,13 +96,6 @@ pub(super) struct Edge {
     pub(super) ask: Bytes,
 }
 
-/// The tombstones of one role: all below the floor is over, and some above it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Floor {
-    below: u64,
-    above: BTreeSet<u64>,
-}
-
 /// Everything in a tree but its root.
 #[derive(Debug, Default)]
 pub(super) struct Interior {
@@ -118,7 +111,7 @@ pub(super) struct Interior {
 }
 
 /// The tombstones as a snapshot holds them.
-pub(super) type Floors = Vec<(Path, Role, u64, Vec<u64>)>;
+pub(super) type Floors = Vec<(Path, Role, Floor)>;
 
 impl Clone for Interior {
     fn clone(&self) -> Self {
@@ -179,9 +172,8 @@ impl Interior {
 
     /// Whether the child of `at` at `segment`, or something above it, is over.
     pub(super) fn is_over(&self, at: &Path, segment: Segment) -> bool {
-        self.floors.get(&(at.clone(), segment.role)).is_some_and(|floor| {
-            segment.number < floor.below || floor.above.contains(&segment.number)
-        })
+        let floor = self.floors.get(&(at.clone(), segment.role));
+        floor.is_some_and(|floor| floor.covers(segment.number))
     }
 
     /// Whether the instance at `path`, or something above it, is over.
@@ -193,13 +185,7 @@ impl Interior {
     /// Ends a child of `at` and all below it.
     pub(super) fn retire(&mut self, at: &Path, segment: Segment) {
         let over = below(at, segment);
-        let floor = self.floors.entry((at.clone(), segment.role)).or_default();
-        if segment.number >= floor.below {
-            floor.above.insert(segment.number);
-        }
-        while floor.above.remove(&floor.below) {
-            floor.below += 1;
-        }
+        self.floors.entry((at.clone(), segment.role)).or_default().close(segment.number);
         let dead: Vec<Path> = self
             .nodes
             .range(over.clone()..)
@@ -303,18 +289,12 @@ impl Interior {
     }
 
     pub(super) fn floors(&self) -> Floors {
-        let list = |((path, role), floor): (&(Path, Role), &Floor)| {
-            (path.clone(), *role, floor.below, floor.above.iter().copied().collect())
-        };
+        let list =
+            |((path, role), floor): (&(Path, Role), &Floor)| (path.clone(), *role, floor.clone());
         self.floors.iter().map(list).collect()
     }
 
     pub(super) fn set_floors(&mut self, floors: Floors) {
-        self.floors = floors
-            .into_iter()
-            .map(|(path, role, below, above)| {
-                ((path, role), Floor { below, above: above.into_iter().collect() })
-            })
-            .collect();
+        self.floors = floors.into_iter().map(|(path, role, floor)| ((path, role), floor)).collect();
     }
 }

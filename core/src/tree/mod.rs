@@ -4,6 +4,7 @@
 //! tree's queue, a value is a parcel. A child that the host detaches has a
 //! tree of its own; the parent cannot tell.
 
+mod floor;
 mod interior;
 mod node;
 mod root;

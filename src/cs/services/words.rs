@@ -66,7 +66,7 @@ pub enum Spec<Q: Predicate<Proof = Bytes>> {
 impl<Q: Predicate<Proof = Bytes>> Spec<Q> {
     /// The same for the outsiders whom the configuration names, and for others if it lets them in.
     pub(in crate::cs) fn serving(mut self, registered: &BTreeSet<ClientId>, open: bool) -> Self {
-        let shelf = match &mut self {
+        let readers = match &mut self {
             Self::Open(spec) => &mut spec.engine.shelf,
             Self::OpenRounds(spec) => &mut spec.engine.shelf,
             Self::OpenLanes(spec) => &mut spec.engine.shelf,
@@ -76,7 +76,7 @@ impl<Q: Predicate<Proof = Bytes>> Spec<Q> {
             }
             _ => return self,
         };
-        shelf.registered.clone_from(registered);
+        readers.registered.clone_from(registered);
         self
     }
 

@@ -173,6 +173,36 @@ fn who_lost_everything_is_told_that_it_missed_something() {
     });
 }
 
+/// Words are not said again by whoever reads its log, so nothing may be counted by them.
+#[test]
+fn what_follows_a_restart_is_heard_though_words_went_before() {
+    run(async {
+        let hub = Hub::new();
+        let (sender, _) = open(&hub, p(0));
+        let (_receiver, inbox) = open(&hub, p(1));
+        for number in 1..=3 {
+            sender.send(p(1), Lane::Control, &orders(), body(number)).unwrap();
+            sender.say(p(1), &orders(), body(100 * number)).unwrap();
+        }
+        until("all came", || inbox.heard(p(0), Lane::Control).len() == 6).await;
+        until("all is acknowledged", || sender.status()[0].waiting_frames == 0).await;
+        sender.close();
+
+        let again = Links::new(passport(p(0)));
+        for number in 1..=5 {
+            again.send(p(1), Lane::Control, &orders(), body(number)).unwrap();
+        }
+        let silent = Inbox::new(&again);
+        again.open(Bound::Memory(hub.port(p(0))), silent);
+        let frames = || {
+            let heard = inbox.heard(p(0), Lane::Control);
+            heard.into_iter().filter(|number| *number < 100).collect::<Vec<_>>()
+        };
+        until("what is new came", || frames().len() >= 5).await;
+        assert_eq!((frames(), inbox.missed()), (vec![1, 2, 3, 4, 5], 0));
+    });
+}
+
 #[test]
 fn leaving_says_good_bye_after_the_last_frame() {
     run(async {

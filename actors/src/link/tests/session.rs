@@ -7,7 +7,7 @@ use maftia_core::{effects::Lane, wire};
 use super::{
     super::Parcel,
     super::session::{
-        BULK_BYTES_MAX, CLIENT, CONTROL_BYTES_MAX, CONTROL_FRAMES_MAX, Lie, Outgoing, Session,
+        BULK_BYTES_MAX, CLIENT, CONTROL_BYTES_MAX, CONTROL_FRAMES_MAX, Lie, Outgoing, Session, WORD,
     },
     body, orders,
 };
@@ -108,6 +108,9 @@ impl World {
                 Some(Outgoing::Gone(number)) => {
                     self.wires[who].push_back((Kind::Gone(lane), number, None));
                 }
+                Some(Outgoing::Word(parcel)) => {
+                    self.wires[who].push_back((Kind::Frame(lane), WORD, Some(parcel)));
+                }
                 None => {}
             }
             if let Some(number) = self.ends[who].session.acknowledge(lane) {
@@ -137,7 +140,7 @@ impl World {
             Kind::Resume(lane) => end.session.resume(lane, number)?,
             Kind::Acked(lane) => end.session.acked(lane, number)?,
             Kind::Frame(lane) => {
-                if end.session.expects(lane, number)? {
+                if end.session.expects(lane, number)? && number != WORD {
                     end.session.took(lane, number);
                     end.log.push(Entry::Took(lane, number, self::number(&parcel.unwrap())));
                 }
@@ -183,7 +186,9 @@ impl World {
                 let at = self.roll(1 + self.wires[who].len() as u64) as usize;
                 self.read(who, at);
             }
-            6..=9 => self.sync(who),
+            // What no log remembers takes no number.
+            6 => self.ends[who].session.say(parcel(u64::MAX)),
+            7..=9 => self.sync(who),
             10..=15 => self.send(who),
             16..=25 => self.write(who),
             _ => drop(self.read(who, 0)),
@@ -339,4 +344,47 @@ fn a_client_that_acknowledges_nothing_takes_little_room() {
         session.push_within(CLIENT, lane, of(2 << 20));
         assert_eq!(session.backlog(lane).0, 1, "the newest is kept, whatever it weighs");
     }
+}
+
+#[test]
+fn a_word_is_written_once_and_counts_for_nothing() {
+    let mut session = Session::default();
+    session.begin();
+    session.say(parcel(7));
+    session.push(Lane::Control, parcel(1));
+    assert_eq!(session.next(Lane::Control), None, "the peer has not said where to go on");
+    session.resume(Lane::Control, 0).unwrap();
+    assert!(!session.is_drained());
+    assert_eq!(session.next(Lane::Control), Some(Outgoing::Word(parcel(7))));
+    assert_eq!(session.next(Lane::Control), Some(Outgoing::Frame(1, parcel(1))));
+    assert!(session.is_drained());
+    session.begin();
+    session.resume(Lane::Control, 0).unwrap();
+    assert_eq!(
+        session.next(Lane::Control),
+        Some(Outgoing::Frame(1, parcel(1))),
+        "and not the word"
+    );
+    let again: Session = wire::decode(&wire::encode(&session)).unwrap();
+    assert_eq!(again.backlog(Lane::Control).0, 1);
+
+    let mut receiver = Session::default();
+    receiver.took(Lane::Control, 5);
+    assert_eq!(receiver.expects(Lane::Control, WORD), Ok(true));
+    receiver.took(Lane::Control, WORD);
+    assert_eq!(receiver.taken(Lane::Control), 5);
+    assert_eq!(receiver.expects(Lane::Bulk, WORD), Ok(false), "words are control");
+}
+
+#[test]
+fn words_that_nobody_reads_take_little_room() {
+    let mut session = Session::default();
+    session.begin();
+    for size in [1_000, 100_000, 2 << 20] {
+        let word = Arc::new(Parcel::new(&orders(), vec![0; size].into()).unwrap());
+        (0..2_000).for_each(|_| session.say(Arc::clone(&word)));
+    }
+    session.resume(Lane::Control, 0).unwrap();
+    let kept = std::iter::from_fn(|| session.next(Lane::Control)).count();
+    assert_eq!(kept, 1, "the newest is kept, whatever it weighs");
 }

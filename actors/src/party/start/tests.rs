@@ -4,6 +4,7 @@ use maftia_core::{
     children::Children,
     crypto::Digest,
     effects::{Effects, Lane},
+    fault::Fault,
     id::{ClientId, Epoch, GroupId, PartyId, Peer},
     protocol::{Event, Kind, Never},
     seat::Directory,
@@ -173,4 +174,36 @@ async fn a_forgotten_guest_counts_from_one_in_this_life_and_the_next() {
     started.receive().forgotten(guest());
     started.party.stop("a crash");
     hear(&start(&store).expect("a good log"), 6).await;
+}
+
+#[actix_rt::test]
+async fn self_made_clients_leave_room_for_what_members_do() {
+    let started = start(&Store::default()).expect("a fresh log");
+    for number in 0..2_000_u64 {
+        let client = ClientId::of_key(&Digest::of("test", &number.to_le_bytes()));
+        started.party.accuse(&seat().id, Peer::Client(client), Fault::NoSuchInstance);
+    }
+    started.party.accuse(&seat().id, Peer::Member(PartyId::new(3)), Fault::NoSuchInstance);
+    assert!(started.party.accusations().iter().any(|seen| seen.culprit == owner(3)));
+}
+
+/// What no log remembers takes no number: not on the way out, and not on the way in.
+#[actix_rt::test]
+async fn a_word_has_no_number() {
+    let started = start(&Store::default()).expect("a fresh log");
+    started.party.tell(owner(1), GroupId::new(0), Bytes::from_static(b"word"));
+    let waiting =
+        |status: &crate::link::Status| status.peer == owner(1) && status.waiting_frames > 0;
+    assert!(!started.party.links().status().iter().any(waiting));
+    let instance = InstanceId::root(GroupId::new(0), Epoch::FIRST, CONTROL);
+    let arrival = |instance: InstanceId, number| {
+        let what = What::Frame { instance, body: Bytes::new(), digest: Digest::of("test", b"") };
+        Arrival { from: owner(1), lane: Lane::Control, number, what }
+    };
+    started.receive().take(arrival(instance, WORD)).expect("there is room");
+    assert_eq!(started.party.accusations(), []);
+    started.receive().take(arrival(seat().id, WORD)).expect("it is not taken");
+    assert_eq!(sum(&started), Some(0), "a protocol hears no words");
+    assert_eq!(started.party.accusations().len(), 1);
+    assert_eq!(started.party.outbox.borrow().taken().floors().count(), 0);
 }

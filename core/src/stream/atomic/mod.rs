@@ -12,6 +12,7 @@
 //! # Thresholds
 //! | step | waits for | because |
 //! |---|---|---|
+//! | announcements -> joined | one, or `f + 1`: see [`Begin`] | one of `f + 1` is correct |
 //! | announcements -> proposal | `n - f` signed batches | any `f + 1` batches of the round meet them |
 //! | decisions told -> decided | `f + 1` equal | one of them is correct |
 //! | announcements above -> fetch | `f + 1` parties | one correct party has decided all rounds below |
@@ -34,6 +35,20 @@
 //! a group at empty rounds as long as it goes on announcing, for any member may submit; a limit would
 //! need a clock. Empty rounds keep nobody's payloads back, and the group rests once the liar falls
 //! silent: the properties in `tests/stream.rs` say so of every misdeed.
+//!
+//! *Rounds that are begun together.* Some users have all correct parties submit something as soon as
+//! `f + 1` of them do, and then wait for what each of them submitted. For these there is a stream in
+//! which liars alone make no rounds ([`Begin::Together`]): a party joins a round with payloads of its
+//! own, or when `f + 1` parties have announced it. That alone would leave up to `f` correct parties
+//! alone with what the rounds of the others left out. So a party goes along with another one that
+//! announces payloads, until as many of its batches are ordered as may have been queued there when this
+//! party last submitted anything, if only an empty batch. *It is live* if each party submits something
+//! after all others have, which takes a word between users. Let something of a correct party not be
+//! ordered then. It announces that in the round that it has caught up to. The others have submitted
+//! since, and not all that it had queued is ordered; so each joins when it hears the announcement, and
+//! the round is decided. Who joined for its sake proposes it, so it is left out no longer than in other
+//! streams. *It is quiet:* who never submitted anything goes along with nobody, and after a submission
+//! a liar makes a few rounds, with something of its own in each.
 //!
 //! *The first candidate* of a round is common knowledge ([`Position::first`]): the party whose
 //! proposal won the last round; but every 16th round, if that proposal left somebody out, the next
@@ -101,9 +116,23 @@ use crate::{
 /// two rounds apart for long; more than a few only costs memory.
 pub const WINDOW: u64 = 8;
 
-/// What makes two atomic streams differ: how much they keep. It need not be the same at every party.
+/// Who begins a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Begin {
+    /// Any party: all that a correct one submits is ordered. A liar can make rounds for ever.
+    #[default]
+    Anyone,
+    /// `f + 1` parties, and for those who have submitted something also one that has payloads, a few
+    /// times. What a correct party submits is ordered if all of them submit something: a user for which
+    /// that is enough has no rounds of a liar.
+    Together,
+}
+
+/// What makes two atomic streams differ. How much they keep need not be the same at every party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
+    /// Who begins a round.
+    pub begin: Begin,
     /// How many decided rounds are kept for those who are behind. At least two are.
     pub rounds_kept: u64,
     /// How many bytes of decided batches are kept for those who are behind.
@@ -113,9 +142,11 @@ pub struct Spec {
 }
 
 impl Default for Spec {
-    /// 64 rounds, 64 MiB of decided batches, 64 MiB of lag: four full rounds of a group of four.
+    /// Anyone begins; 64 rounds, 64 MiB of decided batches, 64 MiB of lag: four full rounds of a group
+    /// of four.
     fn default() -> Self {
-        Self { rounds_kept: 64, bytes_kept: 64 << 20, lag_max: 64 << 20 }
+        let begin = Begin::Anyone;
+        Self { begin, rounds_kept: 64, bytes_kept: 64 << 20, lag_max: 64 << 20 }
     }
 }
 
@@ -155,7 +186,8 @@ impl Default for Position {
 pub enum Input {
     /// Order these payloads.
     Submit {
-        /// The payloads. Empty batches change nothing.
+        /// The payloads. An empty batch changes nothing, but that it counts as a submission where
+        /// rounds are begun together.
         batch: Batch,
     },
     /// The user takes every batch that begins below this slot. A batch is never cut, so it may end
@@ -245,6 +277,9 @@ pub struct Atomic {
     /// Up to here the agreements below the floor were retired.
     retired: Round,
     own: Queue,
+    /// Where rounds are begun together: how many batches of each party were ordered since this one
+    /// submitted something, if it ever did.
+    company: Option<BTreeMap<PartyId, usize>>,
     /// Below the position: what was decided. From the position on: what was announced.
     rounds: BTreeMap<Round, Open>,
     delivery: Delivery,
@@ -269,6 +304,7 @@ impl Protocol for Atomic {
             floor: Round::FIRST,
             retired: Round::FIRST,
             own: Queue::default(),
+            company: None,
             rounds: BTreeMap::from([(position.round, Open::new(position.first))]),
             position,
             delivery: Delivery::default(),
@@ -335,6 +371,9 @@ impl Atomic {
     }
 
     fn on_submit(&mut self, batch: Batch, fx: &mut Effects<'_, Self>) {
+        if self.spec.begin == Begin::Together {
+            self.company = Some(BTreeMap::new());
+        }
         if let Err(batch) = self.own.submit(batch) {
             fx.output(Output::Refused { payloads: batch.len() as u64 });
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, Atomic, Decision, Message, Output, Position, WINDOW, vector};
+use super::{Ask, Atomic, Begin, Decision, Message, Output, Position, WINDOW, queue, vector};
 use crate::{
     agreement::multivalued,
     crypto::Digest,
@@ -34,6 +34,10 @@ const SERVED_MIN: usize = SERVED_MAX / 64;
 /// How often the frames of an agreement are said again to a party: as often as its backlog may
 /// overflow in one round. They are small, but so is the question.
 const REPEATS_MAX: u8 = 64;
+
+/// For how many batches of another party one goes along with it after a submission: what its full queue
+/// takes, since two batches in a row do not fit into one, and the batch that is out.
+pub(super) const COMPANY_MAX: usize = 2 * (queue::WEIGHT_MAX / BATCH_BYTES_MAX) + 1;
 
 /// One round at one party: under way, or decided and kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,14 +196,31 @@ impl Atomic {
         }
     }
 
-    /// A1: announces the own batch when there is one, or when anybody else has begun.
+    /// Whether there is a reason to take part in a round: the own payloads, `f + 1` others who have
+    /// begun, or one that this party goes along with.
+    fn is_wanted(&self, round: Round, open: &Open) -> bool {
+        let current = round == self.position.round;
+        let together = self.spec.begin == Begin::Together && current && open.decided.is_none();
+        self.catch_up.begun(round)
+            || (current && !self.own.is_empty())
+            || open.announced.values().any(|entry| !together || self.goes_along(open, entry))
+    }
+
+    /// Whether a round that this party has not begun is worth its while for the sake of one batch.
+    fn goes_along(&self, open: &Open, entry: &Entry) -> bool {
+        let Some(company) = &self.company else { return false };
+        let ordered = company.get(&entry.party).copied().unwrap_or(0);
+        let empty = open.bodies.get(&entry.batch).is_none_or(Batch::is_empty);
+        !empty && ordered < COMPANY_MAX
+    }
+
+    /// A1: announces the own batch when there is one, or when others have begun.
     fn try_join(&mut self, round: Round, fx: &mut Effects<'_, Self>) {
         let current = round == self.position.round;
-        let begun = self.catch_up.begun(round) || (current && !self.own.is_empty());
-        let Some(open) = self.rounds.get_mut(&round) else { return };
-        if open.joined || (!begun && open.announced.is_empty()) {
+        let wanted = self.rounds.get(&round).is_some_and(|open| self.is_wanted(round, open));
+        let Some(open) = self.rounds.get_mut(&round).filter(|open| wanted && !open.joined) else {
             return;
-        }
+        };
         open.joined = true;
         // What is queued goes into the current round; the one before is decided already.
         let (batch, digest) = if current {
@@ -297,6 +318,9 @@ impl Atomic {
         for entry in entries {
             let batch = &open.bodies[&entry.batch];
             if !batch.is_empty() {
+                if let Some(company) = &mut self.company {
+                    *company.entry(entry.party).or_default() += 1;
+                }
                 self.delivery.batch(slot, entry.party, batch.clone());
                 slot = slot.plus(batch.len() as u64);
             }

@@ -1,5 +1,6 @@
 mod behind;
 mod lossy;
+mod together;
 
 use bytes::Bytes;
 

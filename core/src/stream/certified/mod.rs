@@ -215,6 +215,7 @@ impl Protocol for Certified {
     }
 
     fn route<C: Children<Self>>(Ask::Below(input, rounds_kept): Ask, children: &mut C) {
+        // One member alone may have a receipt, so anyone begins.
         let spec = atomic::Spec { rounds_kept, ..atomic::Spec::default() };
         children.ask::<Atomic>(BELOW.only(), spec, Some(input), |_, output| Heard::Below(output));
     }

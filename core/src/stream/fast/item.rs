@@ -53,6 +53,13 @@ impl Item {
         Digest::of_parts("item", &[&place, &wire::encode(self)])
     }
 
+    /// The largest number in it.
+    pub(super) fn largest(&self) -> u64 {
+        let below = |below: &Position| below.round.number().max(below.slot.number());
+        let below = self.closes.as_deref().map_or(0, below);
+        self.epoch.max(below).max(farthest(&self.heads))
+    }
+
     /// Whether it looks like one: lanes of members, in order, and no memo below.
     pub(super) fn is_proper(&self, seat: &Seat) -> bool {
         is_proper(&self.heads, seat)
@@ -64,6 +71,11 @@ impl Item {
 pub(super) fn is_proper(heads: &[(PartyId, Head)], seat: &Seat) -> bool {
     heads.is_sorted_by(|(one, _), (next, _)| one < next)
         && heads.iter().all(|(lane, _)| seat.has(*lane))
+}
+
+/// How far the lane goes that goes farthest.
+pub(super) fn farthest(heads: &[(PartyId, Head)]) -> u64 {
+    heads.iter().map(|(_, head)| head.seq).max().unwrap_or(0)
 }
 
 /// What a position needs besides the chain, so that somebody can go on from there.

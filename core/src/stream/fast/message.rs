@@ -40,8 +40,8 @@ pub struct Life {
 }
 
 impl Life {
-    fn numbers(self) -> [u64; 3] {
-        [self.epoch, self.count, self.at.number()]
+    fn largest(self) -> u64 {
+        self.epoch.max(self.count).max(self.at.number())
     }
 }
 
@@ -162,7 +162,7 @@ impl Message {
     /// Judges a message of a member without looking at any state.
     pub(super) fn check(&self, seat: &Seat) -> Result<(), Fault> {
         let improper = |what: &str| Err(Fault::Improper(what.into()));
-        if self.numbers().iter().any(|number| *number > NUMBER_MAX) {
+        if self.largest() > NUMBER_MAX {
             return improper("a number that nothing has");
         }
         match self {
@@ -191,22 +191,28 @@ impl Message {
         }
     }
 
-    /// Numbers that are reckoned with.
-    fn numbers(&self) -> [u64; 3] {
+    /// The largest number in it. All are reckoned with, here or after they were told to others.
+    fn largest(&self) -> u64 {
         match self {
-            Self::Batch { seq, .. } => [*seq, 0, 0],
-            Self::Part { after, seq, .. } => [*after, *seq, 0],
-            Self::Heads { life, .. } | Self::Pulse { life } => life.numbers(),
-            Self::Bind { life, place, .. } => [place.number(), life.count, life.at.number()],
-            Self::Cut { place, item } | Self::Item { place, item } => {
-                [place.number(), item.epoch, 0]
+            Self::Batch { seq, .. } => *seq,
+            Self::Part { after, seq, .. } => *after.max(seq),
+            Self::Heads { life, heads } => life.largest().max(item::farthest(heads)),
+            Self::Pulse { life } => life.largest(),
+            Self::Bind { life, place, heads, .. } => {
+                life.largest().max(place.number()).max(item::farthest(heads))
             }
-            Self::Leave { epoch } => [*epoch, 0, 0],
-            Self::Recall { epoch, at, seq } => [*epoch, at.number(), *seq],
-            Self::Fetch { from: place } | Self::WantItem { place, .. } => [place.number(), 0, 0],
-            Self::Told { first, at, .. } => [first.number(), at.number(), 0],
-            Self::Gone { at } => [at.number(), 0, 0],
-            Self::WantBatches { after, to, .. } => [after.seq, to.seq, 0],
+            Self::Cut { place, item } | Self::Item { place, item } => {
+                place.number().max(item.largest())
+            }
+            Self::Leave { epoch } => *epoch,
+            Self::Recall { epoch, at, seq } => at.number().max(*epoch).max(*seq),
+            Self::Fetch { from: place } | Self::WantItem { place, .. } => place.number(),
+            Self::Told { first, items, at } => {
+                let items = items.iter().map(Item::largest).max().unwrap_or(0);
+                items.max(first.number()).max(at.number())
+            }
+            Self::Gone { at } => at.number(),
+            Self::WantBatches { after, to, .. } => after.seq.max(to.seq),
         }
     }
 
@@ -216,6 +222,90 @@ impl Message {
         match self {
             Self::Batch { .. } | Self::Part { .. } | Self::Pulse { .. } => Lane::Bulk,
             _ => Lane::Control,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::Slot,
+        shuttle::{p, seat},
+        stream::atomic::Position,
+    };
+
+    /// One of each, with `first` in one place and `rest` in all others.
+    fn words(first: u64, rest: u64) -> Vec<Message> {
+        let digest = Digest::of("word", b"");
+        let (far, near) = (Round::new(first), Round::new(rest));
+        let head = |seq| Head { seq, chain: digest };
+        let heads = |seq| vec![(p(0), head(rest)), (p(1), head(seq))];
+        let life = |epoch, count, at| Life { epoch, count, at };
+        let lives = [life(first, rest, near), life(rest, first, near), life(rest, rest, far)];
+        let batch = || Batch::of(["word"]);
+        let item = |epoch, seq, round, slot| {
+            let position = Position { round, slot: Slot::new(slot), ..Position::default() };
+            Item { epoch, after: digest, closes: Some(Box::new(position)), heads: heads(seq) }
+        };
+        let items = [
+            item(first, rest, near, rest),
+            item(rest, first, near, rest),
+            item(rest, rest, far, rest),
+            item(rest, rest, near, first),
+        ];
+        let bind = |life, place, seq| {
+            let (phase, chain) = (Phase::One, digest);
+            Message::Bind { life, phase, place, chain, heads: heads(seq) }
+        };
+        let part =
+            |after, seq| Message::Part { lane: p(0), after, to: digest, seq, batch: batch() };
+        let told = |first, items, at| Message::Told { first, items, at };
+        let mut words = vec![
+            Message::Batch { seq: first, batch: batch() },
+            Message::Heads { life: life(rest, rest, near), heads: heads(first) },
+            bind(life(rest, rest, near), far, rest),
+            bind(life(rest, rest, near), near, first),
+            Message::Leave { epoch: first },
+            Message::Recall { epoch: first, at: near, seq: rest },
+            Message::Recall { epoch: rest, at: far, seq: rest },
+            Message::Recall { epoch: rest, at: near, seq: first },
+            Message::Fetch { from: far },
+            told(far, Vec::new(), near),
+            told(near, Vec::new(), far),
+            Message::Gone { at: far },
+            Message::WantItem { place: far, chain: digest },
+            Message::WantBatches { lane: p(0), after: head(first), to: head(rest) },
+            Message::WantBatches { lane: p(0), after: head(rest), to: head(first) },
+            part(first, rest),
+            part(rest, first),
+        ];
+        for life in lives {
+            words.push(Message::Heads { life, heads: heads(rest) });
+            words.push(Message::Pulse { life });
+            words.push(bind(life, near, rest));
+        }
+        for item in items {
+            let cut = Item { closes: None, ..item.clone() };
+            words.push(Message::Item { place: near, item: item.clone() });
+            words.push(told(near, vec![item], near));
+            if cut.epoch == first || cut.heads[1].1.seq == first {
+                words.push(Message::Cut { place: near, item: cut });
+            }
+        }
+        let item = item(rest, rest, near, rest);
+        words.push(Message::Item { place: far, item: item.clone() });
+        words.push(Message::Cut { place: far, item: Item { closes: None, ..item } });
+        words
+    }
+
+    #[test]
+    fn no_number_is_beyond_the_last_one() {
+        let seat = seat(4, 0);
+        for (word, largest) in words(NUMBER_MAX, 1).into_iter().zip(words(NUMBER_MAX + 1, 1)) {
+            assert_eq!(word.check(&seat), Ok(()), "{word:?}");
+            let fault = Fault::Improper("a number that nothing has".into());
+            assert_eq!(largest.check(&seat), Err(fault), "{largest:?}");
         }
     }
 }

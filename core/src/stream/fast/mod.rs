@@ -115,8 +115,17 @@
 //!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
 //! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds
-//! of an epoch are few, unless a liar goes on announcing empty ones; then a member that starved for so
-//! long is out until the next checkpoint of a later epoch.
+//! of an epoch are few, so a member that starves through some epochs still finds them.
+//!
+//! *Rounds below are begun together* ([`Begin::Together`]): a group that leaves no epoch has none,
+//! whatever a liar announces. Only states are submitted there. While `f` correct members or fewer have
+//! left, nothing need come of it. Once `f + 1` have, all correct members leave, so all of them submit a
+//! state, and each state of a correct one is ordered: that is the case for which the stream below
+//! promises it. A member that is late may have states of closed epochs queued, and leave when others
+//! have gone along with it for those. But it says that it leaves, and who has left before submits
+//! again, an empty batch, with each that follows: from then on the others go along with all that it has
+//! queued. If its state is not needed any more, it is ordered with those of the next epoch, or alone.
+//! So in an epoch a liar can make a few rounds for each member that leaves it, and no more.
 //!
 //! # Deviations
 //! Recovery is one atomic stream below, whose order fixes which states count, instead of a second
@@ -126,6 +135,7 @@ mod again;
 mod catch_up;
 mod closing;
 mod cuts;
+mod heads;
 mod item;
 mod lacking;
 mod lanes;
@@ -150,7 +160,8 @@ use self::{
     patience::{BELOW, Patience},
 };
 use super::{
-    atomic::{self, Atomic, Input, Output, Position},
+    atomic::{self, Atomic, Begin, Input, Output, Position},
+    batch::Batch,
     delivery::Delivery,
 };
 use crate::{
@@ -300,7 +311,8 @@ impl Protocol for Fast {
     }
 
     fn route<C: Children<Self>>(Ask::Below(input): Ask, children: &mut C) {
-        let spec = atomic::Spec { rounds_kept: ROUNDS_KEPT, ..atomic::Spec::default() };
+        let (begin, rounds_kept) = (Begin::Together, ROUNDS_KEPT);
+        let spec = atomic::Spec { begin, rounds_kept, ..atomic::Spec::default() };
         children.ask::<Atomic>(BELOW.only(), spec, Some(input), |_, output| Heard::Below(output));
     }
 
@@ -335,7 +347,7 @@ impl Fast {
                 self.patience.rouse(from != fx.seat().me());
                 self.on_pulse(from, life.at);
             }
-            Message::Leave { epoch } => self.on_leave(from, epoch),
+            Message::Leave { epoch } => self.on_leave_of(from, epoch, fx),
             Message::Recall { epoch, at, seq } => self.on_recall(from, (epoch, at, seq), fx),
             Message::Fetch { from: first } => self.on_fetch(from, first, fx),
             Message::Told { first, items, at } => self.on_told(from, first, items, at),
@@ -351,33 +363,20 @@ impl Fast {
         }
     }
 
-    /// A batch of its owner. The owner stores it, of course.
-    fn on_batch(&mut self, from: PartyId, seq: u64, batch: crate::stream::batch::Batch) {
-        let lane = self.lanes.of_mut(from);
-        if lane.take(seq, batch) {
-            lane.claim(from, lane.top());
+    /// A member has left. If this one has, too, its stream below goes along with what that one submits.
+    fn on_leave_of(&mut self, from: PartyId, epoch: u64, fx: &mut Effects<'_, Self>) {
+        let known = self.patience.left_by.len();
+        self.on_leave(from, epoch);
+        if self.patience.left && self.patience.left_by.len() > known {
+            fx.ask(Ask::Below(Input::Submit { batch: Batch::default() }));
         }
     }
 
-    /// A member says what it stores.
-    fn on_heads(
-        &mut self,
-        from: PartyId,
-        life: Life,
-        heads: Vec<(PartyId, Head)>,
-        fx: &mut Effects<'_, Self>,
-    ) {
-        self.on_life(from, life, fx);
-        let (me, needed) = (fx.seat().me(), fx.seat().thresholds().one_correct());
-        for (owner, head) in heads {
-            let lane = self.lanes.of_mut(owner);
-            lane.claim(from, head);
-            if owner != from
-                && from != me
-                && let Some((told, heard)) = lane.denied(from, head, needed)
-            {
-                fx.accuse(owner, Fault::ToldOtherwise { told, heard });
-            }
+    /// A batch of its owner. The owner stores it, of course.
+    fn on_batch(&mut self, from: PartyId, seq: u64, batch: Batch) {
+        let lane = self.lanes.of_mut(from);
+        if lane.take(seq, batch) {
+            lane.claim(from, lane.top());
         }
     }
 
@@ -413,35 +412,6 @@ impl Fast {
         let senders = self.lanes.senders(fx.seat().me());
         while let Some((seq, batch)) = self.own.next(senders) {
             fx.broadcast(Message::Batch { seq, batch });
-        }
-    }
-
-    /// What is to be said of what is stored.
-    fn news(&mut self, fx: &Effects<'_, Self>) -> Vec<(PartyId, Head)> {
-        let heads = self.lanes.news(fx.seat().me());
-        self.lanes.said(&heads);
-        heads
-    }
-
-    /// Whether a bind is to come that says what is stored.
-    fn binds_soon(&self) -> bool {
-        let mut binds = self.cuts.marks.range(self.place.next()..);
-        !self.patience.left && binds.any(|(_, mark)| mark.bound.is_some() && !mark.prepared)
-    }
-
-    /// Says what is stored, unless a bind is about to. With a clock it waits for that until somebody
-    /// has waited for long, and then says it now and then, not batch by batch.
-    fn say_heads(&mut self, fx: &mut Effects<'_, Self>) {
-        if self.has_clock() && !self.patience.may_say_heads() {
-            return;
-        }
-        if self.binds_soon() {
-            return;
-        }
-        let heads = self.news(fx);
-        if !heads.is_empty() {
-            let life = self.life();
-            fx.broadcast(Message::Heads { life, heads });
         }
     }
 }

@@ -95,6 +95,10 @@ pub(super) struct Patience {
 }
 
 /// What a member with a clock knows of its next sign of life.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is something that was set, came, or was said"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Signs {
     /// Whether an alarm is set.
