@@ -130,7 +130,7 @@ fn clocks_that_run_wild_hold_nobody_up() {
 fn leaders_that_stall_anywhere_hold_nobody_up() {
     property(64, |seed| {
         let (n, _) = small(seed);
-        let (place, told) = (1 + seed % 8, seed / 8 << 1);
+        let (place, told) = (1 + seed % 8, (seed / 8) << 1);
         let mut group = led_by(n, seed / 3, |_| Box::new(Stalls { place, told }));
         let submitted = work(&mut group, n, 4);
         check(&group, &submitted);
@@ -152,7 +152,7 @@ fn leaders_that_cut_twice_or_name_what_there_is_not_split_nobody() {
     property(24, |seed| {
         let (n, _) = small(seed);
         let mut group = led_by(n, seed / 2, |_| match seed % 2 {
-            0 => Box::new(Cuts::forked(1 + seed / 2 % 4, seed / 8 << 1)),
+            0 => Box::new(Cuts::forked(1 + seed / 2 % 4, (seed / 8) << 1)),
             _ => Box::new(Cuts::invented()),
         });
         let submitted = work(&mut group, n, 3);
@@ -217,7 +217,6 @@ impl Ahead {
             Some(Message::Bind { phase: Phase::One, .. }) if to != self.first => {
                 rest && (self.forked || !self.others.contains(&to))
             }
-            Some(Message::Bind { phase: Phase::One, .. }) => true,
             Some(Message::Bind { phase: Phase::Two, .. }) => to == self.first,
             Some(Message::Pulse { .. } | Message::Leave { .. }) => false,
             _ => true,

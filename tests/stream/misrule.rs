@@ -37,7 +37,7 @@ pub(crate) fn any(seed: u64, liar: PartyId) -> Box<dyn Behaviour> {
 
 /// Whether a member is among those that these bits name.
 fn is_told(told: u64, to: Owner) -> bool {
-    matches!(to, Owner::Party(_, party) if told >> party.number() & 1 == 1)
+    matches!(to, Owner::Party(_, party) if (told >> party.number()) & 1 == 1)
 }
 
 /// The message of a frame, if it is one of the fast stream itself.
@@ -68,12 +68,16 @@ pub(crate) struct Cuts {
 impl Cuts {
     /// From a place on, shows different cuts to those that these bits name, and to the rest.
     pub(crate) fn forked(place: u64, told: u64) -> Self {
-        Self { change: Change::Forked(place, told), shown: Default::default() }
+        Self::that(Change::Forked(place, told))
     }
 
     /// Orders what there is not.
     pub(crate) fn invented() -> Self {
-        Self { change: Change::Invented, shown: Default::default() }
+        Self::that(Change::Invented)
+    }
+
+    const fn that(change: Change) -> Self {
+        Self { change, shown: [BTreeMap::new(), BTreeMap::new()] }
     }
 
     /// What is said instead of a cut or a bind of its own tree. `None`: nothing.
