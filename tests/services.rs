@@ -3,6 +3,8 @@
 //!
 //! More seeds: `MAFTIA_SEEDS=10000 cargo test --release --test services`, and `MAFTIA_N=7` for one size.
 
+#![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
+
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -382,6 +384,8 @@ fn every_engine_carries_the_same_load() {
         }
     });
 }
+/// What an outsider reads whose engine is named.
+type Prices = OpenStream<u32, Rounds>;
 
 /// Members that open a name with another engine than others open another stream, and do the others no harm.
 #[test]
@@ -401,7 +405,6 @@ fn a_name_with_another_engine_is_another_stream() {
         // The same member may have both; and an outsider says with which engine it reads, too.
         let mut both = group.member(3).open::<AtomicStream<u32>>("mail").await.unwrap();
         assert_eq!(both.next().await.unwrap().unwrap().payload, 1);
-        type Prices = OpenStream<u32, Rounds>;
         let mut prices = group.open::<Prices>("prices").await.unwrap();
         prices[0].send(&20).await.unwrap();
         let mut reader = group.outsider().unwrap().read::<Prices>("prices").await.unwrap();
