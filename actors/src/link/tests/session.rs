@@ -353,7 +353,7 @@ fn a_word_is_written_once_and_counts_for_nothing() {
     session.say(parcel(7));
     session.push(Lane::Control, parcel(1));
     assert_eq!(session.next(Lane::Control), None, "the peer has not said where to go on");
-    session.resume(Lane::Control, 0).unwrap();
+    LANES.into_iter().for_each(|lane| session.resume(lane, 0).unwrap());
     assert!(!session.is_drained());
     assert_eq!(session.next(Lane::Control), Some(Outgoing::Word(parcel(7))));
     assert_eq!(session.next(Lane::Control), Some(Outgoing::Frame(1, parcel(1))));
