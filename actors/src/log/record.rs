@@ -7,7 +7,7 @@ use maftia_core::{
     path::InstanceId,
     protocol::Protocol,
     seat::Owner,
-    wire::{self, DecodeError, Rope},
+    wire::{self, DecodeError, Part, Rope},
 };
 use serde::{Deserialize, Serialize};
 
@@ -156,8 +156,13 @@ impl Snapshot {
     }
 
     /// The trees, then the links.
-    pub(super) fn ropes(&self) -> impl Iterator<Item = &Rope> {
+    fn ropes(&self) -> impl Iterator<Item = &Rope> {
         self.trees.iter().map(|(_, tree)| tree).chain([&self.links])
+    }
+
+    /// The stretches of all of it, in the same order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.ropes().flat_map(Rope::parts)
     }
 }
 

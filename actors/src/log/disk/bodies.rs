@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use maftia_core::wire::{Part, Rope};
+use maftia_core::wire::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::log::Snapshot;
@@ -108,7 +108,7 @@ impl Bodies {
         let (mut holes, mut parts) = (Vec::new(), Vec::new());
         let mut here = BTreeMap::new();
         let (mut at, mut written) = (0, 0);
-        for part in snapshot.ropes().flat_map(Rope::parts) {
+        for part in snapshot.parts() {
             let len = part.bytes().len() as u64;
             let place = match part {
                 Part::Small(_) => None,
@@ -135,7 +135,7 @@ impl Bodies {
     /// The segments of which a snapshot names enough.
     fn worth(&self, snapshot: &Snapshot, lengths: &BTreeMap<u64, u64>) -> BTreeSet<u64> {
         let (mut named, mut seen) = (BTreeMap::<u64, u64>::new(), BTreeSet::new());
-        for part in snapshot.ropes().flat_map(Rope::parts) {
+        for part in snapshot.parts() {
             if let Part::Large(bytes) = part
                 && seen.insert((address(bytes), bytes.len()))
                 && let Some((segment, _)) = self.find(bytes)
@@ -153,7 +153,7 @@ impl Bodies {
     pub(super) fn keep(&mut self, kept: &BTreeSet<u64>, snapshot: &Snapshot) {
         let mut old = Self { known: std::mem::take(&mut self.known), unswept: 0 };
         old.known.retain(|_, body| kept.contains(&body.segment));
-        for part in snapshot.ropes().flat_map(Rope::parts) {
+        for part in snapshot.parts() {
             if let Part::Large(bytes) = part
                 && let Some((segment, at)) = old.find(bytes)
             {
