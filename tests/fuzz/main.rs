@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cap::Cap;
 use maftia_actors::{
     link::probe,
-    log::{Entry, Inscribe, Origin, Record},
+    log::{Disk, Entry, Inscribe, Log, Origin, Record, probe as segment},
 };
 use maftia_core::{
     config::Config,
@@ -127,17 +127,28 @@ fn files() {
         Record::Skipped(9),
         Record::Forgot(guest),
     ];
-    let samples = records.map(|record| {
+    let flat = |record: &Record| {
         let mut rope = Rope::default();
         record.inscribe(&mut rope);
         rope.flat().to_vec()
-    });
-    storm("log", targets::log, &samples, share(2_000));
+    };
+    let samples: Vec<_> = records.iter().map(flat).collect();
+    storm("record", targets::record, &samples, share(2_000));
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = Disk::open(folder.path(), segment::PARTY, true).unwrap();
+    let mut samples = vec![segment::content(folder.path())];
+    for record in &records {
+        log.append(record);
+    }
+    log.flush();
+    samples.push(segment::content(folder.path()));
+    storm("segment", targets::segment, &samples, share(2_000));
     let story = b"maftia story 1\nseed 7\npick 1 2 3\nsomething\n".to_vec();
     storm("pasted", targets::pasted, &[story], share(2_000));
 }
 
 fn shares() {
-    let samples: Vec<_> = (0..6).map(|which| vec![which, 1, 0]).collect();
+    let each = 0..targets::PARTS_COUNT as u8;
+    let samples: Vec<_> = each.map(|which| vec![which, 1, 0]).collect();
     storm("share", targets::share, &samples, share(200));
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use maftia::assembly::{Accounts, Manager};
 use maftia_actors::{
     link::{Passport, probe},
-    log::{Inscribe, Record},
+    log::{self, Inscribe, Record},
 };
 use maftia_core::{
     agreement::{
@@ -28,9 +28,10 @@ use maftia_core::{
     broadcast::{consistent::Consistent, reliable::Reliable},
     config::Config,
     crypto::{
-        Ciphertext, Digest, Share,
+        Certificate, Ciphertext, Digest, Keys, Share, ThresholdSignature,
         deal::{Deal, Keyring, PublicKeys},
     },
+    fault::Proof,
     id::{GroupId, PartyId, Peer},
     path::{InstanceId, Role},
     protocol::{Data, Protocol},
@@ -39,8 +40,10 @@ use maftia_core::{
     sim::Story,
     stream::{
         atomic::{Atomic, Signed},
+        batch::Batch,
         certified::Certified,
         closing::Closing,
+        contents::{self, Content, Contents},
         fast::Fast,
         fifo::lane::Lane,
         open::{Reader, Shelf},
@@ -112,6 +115,21 @@ fn data<T: Data>(name: &'static str) -> Decoder {
     Decoder { name, read: |bytes| plain::<T>(bytes).is_some(), sample: invent::invent::<T> }
 }
 
+/// What stands inside of messages.
+struct Inside(Vec<Decoder>);
+
+impl Contents for Inside {
+    fn content<T: Content>(&mut self) {
+        let read = |bytes: &[u8]| {
+            let Some(content) = plain::<T>(bytes) else { return false };
+            // Whether it is taken is for the tests of the protocol.
+            let _ = content.judge(&NETWORK.seats[0]);
+            true
+        };
+        self.0.push(Decoder { name: T::NAME, read, sample: invent::invent::<T> });
+    }
+}
+
 /// Decodes, and asserts that what was decoded means the same when it is said again.
 fn plain<T: Data>(bytes: &[u8]) -> Option<T> {
     let value: T = wire::decode(bytes).ok()?;
@@ -122,7 +140,9 @@ fn plain<T: Data>(bytes: &[u8]) -> Option<T> {
 
 /// All that members and clients say to each other.
 pub(crate) fn decoders() -> Vec<Decoder> {
-    vec![
+    let mut inside = Inside(Vec::new());
+    contents::all(&mut inside);
+    let mut decoders = vec![
         message::<Reliable>(),
         message::<Consistent>(),
         message::<Binary>(),
@@ -151,7 +171,12 @@ pub(crate) fn decoders() -> Vec<Decoder> {
         data::<maftia::control::Answer>("answer to a console"),
         data::<InstanceId>("instance"),
         data::<Owner>("owner"),
-    ]
+        data::<replica::Ballot>("ballot"),
+        data::<Batch>("batch"),
+        data::<Proof>("proof"),
+    ];
+    decoders.extend(inside.0);
+    decoders
 }
 
 /// Anything decoded: the first byte says what.
@@ -218,12 +243,17 @@ pub(crate) fn keys(bytes: &[u8]) -> bool {
 }
 
 /// A record of a log.
-pub(crate) fn log(bytes: &[u8]) -> bool {
+pub(crate) fn record(bytes: &[u8]) -> bool {
     let Ok(record) = Record::read(&Bytes::copy_from_slice(bytes)) else { return false };
     let mut again = Rope::default();
     record.inscribe(&mut again);
     assert_eq!(Record::read(&again.flat()).as_ref(), Ok(&record), "it reads as another record");
     true
+}
+
+/// A segment of a log, in whole sectors.
+pub(crate) fn segment(bytes: &[u8]) -> bool {
+    log::probe::segment(bytes)
 }
 
 /// What people paste: a story of the simulator, or the token of a transaction.
@@ -243,62 +273,89 @@ pub(crate) fn pasted(bytes: &[u8]) -> bool {
 /// whom, the rest is laid over a right one. Whether it still convinces, which it may only unchanged.
 pub(crate) fn share(bytes: &[u8]) -> bool {
     let [which, whose, patch @ ..] = bytes else { return false };
-    let (scheme, member) = (&SCHEMES[usize::from(*which) % 6], u16::from(*whose) % 4);
-    let keys = |member| ring(&NETWORK.deal, member).keys(GroupId::new(0)).expect("it is there");
-    let seat = &NETWORK.seats[0];
-    let (tag, digest) = (seat.tag("fuzz"), Digest::of("test", b"message"));
-    let (theirs, party) = (keys(member), PartyId::new(member));
-    let bend = |right: &Bytes| {
-        let mut bent = right.to_vec();
-        bent.iter_mut().zip(patch).for_each(|(byte, patch)| *byte ^= patch);
-        bent.extend_from_slice(patch.get(right.len()..).unwrap_or_default());
-        Bytes::from(bent)
-    };
-    let signatures = [&seat.keys.quorum, &seat.keys.service, &seat.keys.signature];
-    let signers = [&theirs.quorum, &theirs.service, &theirs.signature];
+    let (part, member) = (&PARTS[usize::from(*which) % PARTS.len()], u16::from(*whose) % 4);
+    let keys = &NETWORK.seats[0].keys;
+    let (tag, digest) = (NETWORK.seats[0].tag("fuzz"), Digest::of("test", b"message"));
+    let (theirs, party) = (keys_of(member), PartyId::new(member));
     let (right, shown, convinces);
-    match scheme {
+    match part {
         Part::Signature(place) => {
-            right = signers[*place].share(&tag, &digest).0;
-            shown = bend(&right);
-            convinces = signatures[*place].check_share(party, &tag, &digest, &Share(shown.clone()));
+            right = signatures(&theirs)[*place].share(&tag, &digest).0;
+            shown = bent(&right, patch);
+            let share = Share(shown.clone());
+            convinces = signatures(keys)[*place].check_share(party, &tag, &digest, &share);
+        }
+        Part::Certificate(place) => {
+            let share = |member| signatures(&keys_of(member))[*place].share(&tag, &digest);
+            let shares: Vec<_> = (0..signatures(keys)[*place].needed() as u16)
+                .map(|member| (PartyId::new(member), share(member)))
+                .collect();
+            let whole = signatures(keys)[*place].combine(&tag, &digest, &shares);
+            right = whole.expect("all shares are right").0;
+            shown = bent(&right, patch);
+            let certificate = Certificate(shown.clone());
+            convinces = signatures(keys)[*place].check(&tag, &digest, &certificate);
         }
         Part::Coin => {
             right = theirs.coin.share(&tag).0;
-            shown = bend(&right);
-            convinces = seat.keys.coin.check_share(party, &tag, &Share(shown.clone()));
+            shown = bent(&right, patch);
+            convinces = keys.coin.check_share(party, &tag, &Share(shown.clone()));
         }
         Part::Ciphertext => {
-            right = seat.keys.cipher.encrypt(b"label", b"secret", &[1; 32]).0;
-            shown = bend(&right);
-            convinces = seat.keys.cipher.check(b"label", &Ciphertext(shown.clone()));
+            right = keys.cipher.encrypt(b"label", b"secret", &[1; 32]).0;
+            shown = bent(&right, patch);
+            convinces = keys.cipher.check(b"label", &Ciphertext(shown.clone()));
         }
         Part::Cipher => {
-            let sealed = seat.keys.cipher.encrypt(b"label", b"secret", &[1; 32]);
+            let sealed = keys.cipher.encrypt(b"label", b"secret", &[1; 32]);
             right = theirs.cipher.share(b"label", &sealed).expect("it is well formed").0;
-            shown = bend(&right);
+            shown = bent(&right, patch);
             let share = Share(shown.clone());
-            convinces = seat.keys.cipher.check_share(party, b"label", &sealed, &share);
+            convinces = keys.cipher.check_share(party, b"label", &sealed, &share);
         }
     }
-    assert_eq!(convinces, shown == right, "{scheme:?} of {party}");
+    assert_eq!(convinces, shown == right, "{part:?} of {party}");
     convinces
 }
 
-/// What members make parts of.
+fn keys_of(member: u16) -> Keys {
+    ring(&NETWORK.deal, member).keys(GroupId::new(0)).expect("it is there")
+}
+
+fn signatures(keys: &Keys) -> [&dyn ThresholdSignature; 3] {
+    [&*keys.quorum, &*keys.service, &*keys.signature]
+}
+
+/// These bytes with a patch laid over them, and what of it reaches beyond.
+fn bent(right: &Bytes, patch: &[u8]) -> Bytes {
+    let mut bent = right.to_vec();
+    bent.iter_mut().zip(patch).for_each(|(byte, patch)| *byte ^= patch);
+    bent.extend_from_slice(patch.get(right.len()..).unwrap_or_default());
+    Bytes::from(bent)
+}
+
+/// What members make parts of, and what comes of them.
 #[derive(Debug)]
 enum Part {
     Signature(usize),
+    Certificate(usize),
     Coin,
     Ciphertext,
     Cipher,
 }
 
-const SCHEMES: [Part; 6] = [
+/// All of them.
+const PARTS: [Part; PARTS_COUNT] = [
     Part::Signature(0),
     Part::Signature(1),
     Part::Signature(2),
     Part::Coin,
     Part::Ciphertext,
     Part::Cipher,
+    Part::Certificate(0),
+    Part::Certificate(1),
+    Part::Certificate(2),
 ];
+
+/// How many there are.
+pub(crate) const PARTS_COUNT: usize = 9;

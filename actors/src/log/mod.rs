@@ -12,7 +12,7 @@ mod record;
 
 use std::sync::Arc;
 
-pub use disk::Disk;
+pub use disk::{Disk, probe};
 pub use memory::{Memory, Store};
 pub(crate) use record::Taking;
 pub use record::{Entry, Inscribe, Origin, Record, Snapshot};

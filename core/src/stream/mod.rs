@@ -16,6 +16,8 @@ pub mod batch;
 pub mod certified;
 pub mod closing;
 pub mod consistent;
+#[cfg(any(test, feature = "sim"))]
+pub mod contents;
 mod delivery;
 pub mod fast;
 pub mod fifo;

@@ -40,6 +40,7 @@
 
 mod bodies;
 mod folder;
+pub mod probe;
 mod reader;
 mod sector;
 mod sheet;

@@ -112,6 +112,11 @@ use crate::{
     seat::Seat,
 };
 
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn contents(take: &mut impl super::contents::Contents) {
+    take.content::<Vec<vector::Entry>>();
+}
+
 /// How many rounds ahead of what it knows a party lets others be. A group of correct parties is never
 /// two rounds apart for long; more than a few only costs memory.
 pub const WINDOW: u64 = 8;

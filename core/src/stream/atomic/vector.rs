@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "sim"))]
+use crate::stream::contents::Content;
 use crate::{
     agreement::Predicate,
     crypto::{Digest, Signature},
@@ -71,6 +73,15 @@ pub(super) fn decode(bytes: &Bytes, seat: &Seat) -> Option<Vec<Entry>> {
     let members = entries.iter().all(|entry| seat.has(entry.party));
     let enough = entries.len() >= seat.thresholds().available();
     (rising && members && enough).then_some(entries)
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Content for Vec<Entry> {
+    const NAME: &'static str = "vector of a round";
+
+    fn judge(&self, seat: &Seat) -> bool {
+        decode(&encode(self), seat).is_some()
+    }
 }
 
 /// What may be proposed in a round: batches that `n - f` distinct members or more signed for it.

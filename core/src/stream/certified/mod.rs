@@ -108,6 +108,12 @@ use crate::{
     seat::Seat,
 };
 
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn contents(take: &mut impl super::contents::Contents) {
+    take.content::<order::Memo>();
+    take.content::<Receipt>();
+}
+
 /// The stream of receipts.
 const BELOW: Role = Role::Stream;
 

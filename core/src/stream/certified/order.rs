@@ -15,6 +15,8 @@ use crate::{
     },
     wire,
 };
+#[cfg(any(test, feature = "sim"))]
+use crate::{seat::Seat, stream::contents::Content};
 
 /// How many rounds may be ordered and not delivered, because batches of the first one are not here. A
 /// round takes about a hundred bytes a member. Others keep fewer by default, so whoever reaches it needs
@@ -119,6 +121,15 @@ impl Memo {
             return Some(Self { below: Slot::FIRST, heads: vec![Head::start(); usize::from(n)] });
         }
         wire::decode(bytes).ok().filter(|memo: &Self| memo.heads.len() == usize::from(n))
+    }
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Content for Memo {
+    const NAME: &'static str = "memo of certified lanes";
+
+    fn judge(&self, seat: &Seat) -> bool {
+        Self::read(&wire::encode(self), seat.thresholds().n()).is_some()
     }
 }
 

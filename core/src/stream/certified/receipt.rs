@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Certified, Message, message::NUMBER_MAX};
+#[cfg(any(test, feature = "sim"))]
+use crate::stream::contents::Content;
 use crate::{
     crypto::{Blame, Certificate, Digest, Share},
     effects::Effects,
@@ -35,6 +37,15 @@ impl Receipt {
     /// Whether a quorum of the members of the stream at `seat` signed this head of this lane.
     pub fn check(&self, seat: &Seat, lane: PartyId) -> bool {
         seat.keys.quorum.check(&tag(seat, lane), &digest(self.head), &self.certificate)
+    }
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Content for Receipt {
+    const NAME: &'static str = "receipt of a lane";
+
+    fn judge(&self, seat: &Seat) -> bool {
+        self.check(seat, seat.me())
     }
 }
 

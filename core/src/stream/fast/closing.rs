@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "sim"))]
+use super::item::Head;
 use super::{
     Ask, Fast,
     cuts::WINDOW,
@@ -12,6 +14,8 @@ use super::{
     message::NUMBER_MAX,
     resolve::{self, Outcome, State, States},
 };
+#[cfg(any(test, feature = "sim"))]
+use crate::stream::contents::Content;
 use crate::{
     effects::Effects,
     fault::Fault,
@@ -178,4 +182,26 @@ fn is_proper(state: &State, seat: &Seat) -> bool {
         && state.lanes.iter().all(|lane| {
             (1..=LANE_WINDOW + 1).contains(&(lane.chains.len() as u64)) && lane.from <= NUMBER_MAX
         })
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Content for State {
+    const NAME: &'static str = "state of an epoch";
+
+    /// Closes an epoch that all members leave so.
+    fn judge(&self, seat: &Seat) -> bool {
+        if !is_proper(self, seat) {
+            return false;
+        }
+        let thresholds = seat.thresholds();
+        let members = || PartyId::all(thresholds.n());
+        let states: States = members().map(|party| (party, self.clone())).collect();
+        let goes_on = |(lane, stored): (PartyId, &resolve::Stored)| {
+            let head = Head { seq: stored.from, chain: stored.chains[0] };
+            resolve::extend(&states, lane, head, thresholds.one_correct()).seq >= head.seq
+        };
+        let outcome = resolve::resolve(&states, thresholds);
+        outcome.is_some_and(|outcome| outcome.end() >= self.delivered)
+            && members().zip(&self.lanes).all(goes_on)
+    }
 }

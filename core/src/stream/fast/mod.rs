@@ -176,6 +176,12 @@ use crate::{
     time::Span,
 };
 
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn contents(take: &mut impl super::contents::Contents) {
+    take.content::<item::Memo>();
+    take.content::<resolve::State>();
+}
+
 /// What makes two fast streams differ. It need not be the same at every member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {

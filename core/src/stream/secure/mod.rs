@@ -99,6 +99,11 @@ use crate::{
     seat::Seat,
 };
 
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn contents(take: &mut impl super::contents::Contents) {
+    take.content::<message::Envelope>();
+}
+
 /// What orders ciphertexts.
 pub trait Engine: Protocol<Input = atomic::Input, Output = atomic::Output> {}
 impl<A: Protocol<Input = atomic::Input, Output = atomic::Output>> Engine for A {}

@@ -11,6 +11,8 @@ use super::{
     message::{Envelope, Message, Released, label},
     own::{FLIGHTS_MAX, Next, name},
 };
+#[cfg(any(test, feature = "sim"))]
+use crate::stream::contents::Content;
 use crate::{
     crypto::{Answer, Blame, Ciphertext, Digest, Job, Labelled, Share},
     effects::Effects,
@@ -280,6 +282,18 @@ fn read(from: PartyId, bytes: &Bytes) -> Option<Sealed> {
         valid: false,
         combining: false,
     })
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Content for Envelope {
+    const NAME: &'static str = "envelope of a ciphertext";
+
+    fn judge(&self, seat: &Seat) -> bool {
+        read(seat.me(), &wire::encode(self)).is_some_and(|sealed| {
+            let Labelled { label, ciphertext } = labelled(seat, &sealed);
+            seat.keys.cipher.check(&label, &ciphertext)
+        })
+    }
 }
 
 /// The payloads in a plaintext, which its author chose.

@@ -55,6 +55,11 @@ use crate::{
     wire,
 };
 
+#[cfg(any(test, feature = "sim"))]
+pub(in crate::stream) fn contents(take: &mut impl crate::stream::contents::Contents) {
+    take.content::<Item>();
+}
+
 /// How many broadcasts of a sender may be under way: enough to fill three delays at one a millisecond
 /// between close machines, and each costs some hundred bytes at rest.
 pub const WINDOW: u64 = 16;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::stream::batch::Batch;
+#[cfg(any(test, feature = "sim"))]
+use crate::{seat::Seat, stream::contents::Content};
 
 /// The most that waits to be spoken, in [`Batch::weight`]. A user that submits more is told so.
 const QUEUE_MAX: usize = 4 << 20;
@@ -18,6 +20,18 @@ pub(super) enum Item {
     Batch(Batch),
     /// Nothing comes after this.
     Close,
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl Content for Item {
+    const NAME: &'static str = "item of a sender";
+
+    fn judge(&self, _: &Seat) -> bool {
+        match self {
+            Self::Batch(batch) => !batch.is_empty() && batch.check().is_ok(),
+            Self::Close => true,
+        }
+    }
 }
 
 /// What the sender itself has to say.

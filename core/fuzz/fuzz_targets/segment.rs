@@ -1,9 +1,9 @@
-//! See `targets::log`.
+//! See `targets::segment`.
 #![no_main]
 
 #[path = "../../../tests/fuzz/targets.rs"]
 mod targets;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    targets::log(bytes);
+    targets::segment(bytes);
 });

@@ -1,0 +1,9 @@
+//! See `targets::record`.
+#![no_main]
+
+#[path = "../../../tests/fuzz/targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    targets::record(bytes);
+});
