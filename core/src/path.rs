@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, SeqAccess, Visitor},
+};
 use smallvec::SmallVec;
 
 use crate::{
@@ -182,11 +185,38 @@ pub struct Root {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId {
     root: Arc<Root>,
+    #[serde(deserialize_with = "no_deeper")]
     path: Path,
 }
 
 /// The segments below a root. Deeper than [`InstanceId::DEPTH_MAX`] nothing is decoded.
 pub type Path = SmallVec<[Segment; 4]>;
+
+/// Reads a path step by step: [`SmallVec`] would make room for as many as the bytes claim to hold.
+fn no_deeper<'de, D: Deserializer<'de>>(from: D) -> Result<Path, D::Error> {
+    struct Steps;
+
+    impl<'de> Visitor<'de> for Steps {
+        type Value = Path;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {} segments", InstanceId::DEPTH_MAX)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut steps: A) -> Result<Path, A::Error> {
+            let mut path = Path::new();
+            while let Some(segment) = steps.next_element()? {
+                if path.len() == InstanceId::DEPTH_MAX {
+                    return Err(A::Error::invalid_length(path.len() + 1, &self));
+                }
+                path.push(segment);
+            }
+            Ok(path)
+        }
+    }
+
+    from.deserialize_seq(Steps)
+}
 
 impl InstanceId {
     /// The deepest path that is decoded: a replica's stream's round's agreement's vote's binary's
@@ -285,6 +315,7 @@ impl Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire;
 
     fn orders() -> InstanceId {
         InstanceId::root(GroupId::new(1), Epoch::FIRST, "orders")
@@ -296,6 +327,15 @@ mod tests {
         assert_eq!(id.to_string(), "orders/round.12/proposal.3");
         assert_eq!(id.below(&orders()).map(<[Segment]>::len), Some(2));
         assert_eq!(orders().below(&id), None);
+    }
+
+    #[test]
+    fn nothing_deeper_than_any_instance_is_decoded() {
+        let deep = |depth| (0..depth).fold(orders(), |id, _| id.child(Role::Round.at(1)));
+        let deepest = deep(InstanceId::DEPTH_MAX);
+        assert_eq!(wire::decode(&wire::encode(&deepest)), Ok(deepest));
+        let error = wire::decode::<InstanceId>(&wire::encode(&deep(InstanceId::DEPTH_MAX + 1)));
+        assert!(error.unwrap_err().to_string().contains("at most 8 segments"));
     }
 
     #[test]

@@ -290,8 +290,8 @@ pub(crate) fn share(bytes: &[u8]) -> bool {
             let shares: Vec<_> = (0..signatures(keys)[*place].needed() as u16)
                 .map(|member| (PartyId::new(member), share(member)))
                 .collect();
-            let whole = signatures(keys)[*place].combine(&tag, &digest, &shares);
-            right = whole.expect("all shares are right").0;
+            let combined = signatures(keys)[*place].combine(&tag, &digest, &shares);
+            right = combined.expect("all shares are right").0;
             shown = bent(&right, patch);
             let certificate = Certificate(shown.clone());
             convinces = signatures(keys)[*place].check(&tag, &digest, &certificate);

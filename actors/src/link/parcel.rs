@@ -113,12 +113,7 @@ pub(super) fn address_of(instance: &InstanceId) -> Result<Bytes, BadParcel> {
 /// The instance with this address.
 pub(super) fn instance_of(address: &[u8]) -> Result<InstanceId, BadParcel> {
     let name = address.get(2..).ok_or(BadParcel::Cut)?;
-    let id: InstanceId =
-        wire::decode(name).map_err(|error| BadParcel::Address(error.to_string()))?;
-    if id.path().len() > InstanceId::DEPTH_MAX {
-        return Err(BadParcel::Address("it is deeper than any instance".into()));
-    }
-    Ok(id)
+    wire::decode(name).map_err(|error| BadParcel::Address(error.to_string()))
 }
 
 #[cfg(test)]
