@@ -83,6 +83,10 @@ pub enum AskError {
     /// The session is over, or has too much to do.
     #[error("the request was not taken: {0:?}")]
     Refused(GroupId, Why),
+    /// The group let the session go, to which nothing was said while many others came. The request may
+    /// have taken effect, or not; what is asked from now on is asked in a new session.
+    #[error("the group let this idle session go: the request may have taken effect, or not")]
+    Forgotten(GroupId),
     /// The service says no.
     #[error("{0}")]
     Service(Refusal),
@@ -304,6 +308,9 @@ impl Shared {
                     AskError::NoQuorum { group, equal, needed, heard: heard.len(), of }
                 };
                 self.finish(number, Err(error));
+            }
+            Output::Refused { number, why: Why::Forgotten } => {
+                self.finish(number, Err(AskError::Forgotten(group)));
             }
             Output::Refused { number, why } => {
                 self.finish(number, Err(AskError::Refused(group, why)));

@@ -118,6 +118,10 @@ pub enum WriteError {
     /// under way may have got slots, or not.
     #[error("the group serves this writer no more: {0:?}")]
     Over(Why),
+    /// The group let this writer go, which was idle while many others came. What was under way may have
+    /// got slots, or not; what is sent from now on is sent by a new one.
+    #[error("the group let this idle writer go: the payload may have got a slot, or not")]
+    Forgotten,
     /// The writer has stopped. What was under way may have got slots, or not.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -140,6 +144,9 @@ impl Waiting {
                 (number, Ok(slot.number()))
             }
             session::Output::Refused { number, why: Why::Full } => (number, Err(WriteError::Full)),
+            session::Output::Refused { number, why: Why::Forgotten } => {
+                (number, Err(WriteError::Forgotten))
+            }
             session::Output::Refused { number, why } => (number, Err(WriteError::Over(why))),
             // It is still being tried.
             session::Output::NoQuorum { .. } | session::Output::Tallied { .. } => return,

@@ -1,6 +1,9 @@
 //! The clients' sessions: what took effect, what waits, what was answered. Replicated state.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -21,10 +24,7 @@ pub(super) const WINDOW: u32 = 16;
 pub(super) const REPLIES_BYTES_MAX: usize = 4 << 20;
 
 /// The most sessions of clients that the configuration does not name. The longest idle one goes.
-pub(super) const OPEN_MAX: usize = 1_024;
-
-/// How many clients that went are remembered, so that their old requests do not come alive again.
-pub(super) const FORGOTTEN_MAX: usize = 4_096;
+pub(super) const OPEN_MAX: usize = if cfg!(test) { 64 } else { 1_024 };
 
 /// The most bytes of commands of one client that wait for an earlier one. What does not fit has no
 /// effect now; the client says it again.
@@ -43,6 +43,8 @@ pub(super) enum Standing {
     Ahead,
     /// A later session was opened, or its answer is no longer kept.
     Superseded,
+    /// Its session is not held, and its era is over: what became of it is not known any more.
+    Forgotten,
     /// The client is not served.
     Stranger,
 }
@@ -50,7 +52,8 @@ pub(super) enum Standing {
 /// One client's session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Account {
-    session: u32,
+    /// Era and session.
+    session: (u64, u32),
     strands: BTreeMap<u16, Strand>,
     /// Bytes of commands that wait.
     waiting: usize,
@@ -118,37 +121,43 @@ pub(super) struct Clients {
     registered: BTreeSet<ClientId>,
     open: bool,
     table: BTreeMap<ClientId, Account>,
-    forgotten: VecDeque<(ClientId, u32)>,
+    /// The era in which sessions of clients that the configuration does not name are opened. It is
+    /// later than that of every such session that went, so none of those is opened a second time.
+    era: u64,
 }
 
 impl Clients {
     pub(super) fn new(registered: BTreeSet<ClientId>, open: bool) -> Self {
-        Self { registered, open, table: BTreeMap::new(), forgotten: VecDeque::new() }
+        Self { registered, open, table: BTreeMap::new(), era: 0 }
     }
 
     /// What a request with this number would be.
     pub(super) fn standing(&self, client: ClientId, number: Number) -> Standing {
-        let (session, count) = (number.session(), number.count());
-        if !self.open && !self.registered.contains(&client) {
-            return Standing::Stranger;
-        }
-        let Some(account) = self.table.get(&client) else {
-            let floor = self.forgotten.iter().rfind(|(gone, _)| *gone == client);
-            return match floor {
-                Some((_, floor)) if session <= *floor => Standing::Superseded,
+        let (named, count) = (self.registered.contains(&client), number.count());
+        let (era, account) = (number.era().cmp(&self.era), self.table.get(&client));
+        let Some(account) = account else {
+            return match era {
+                _ if !self.open && !named => Standing::Stranger,
+                Ordering::Less if !named => Standing::Forgotten,
+                Ordering::Greater if !named => Standing::Ahead,
                 _ => ahead_of(0, count),
             };
         };
-        if session > account.session {
-            return ahead_of(0, count);
+        match number.head().cmp(&account.session) {
+            Ordering::Less => Standing::Superseded,
+            // Nobody has opened a session there, so nobody could end the era when this one goes.
+            Ordering::Greater if era.is_gt() && !named => Standing::Ahead,
+            Ordering::Greater => ahead_of(0, count),
+            Ordering::Equal => match account.strands.get(&number.strand()) {
+                Some(strand) => strand.standing(count),
+                None => ahead_of(0, count),
+            },
         }
-        if session < account.session {
-            return Standing::Superseded;
-        }
-        match account.strands.get(&number.strand()) {
-            Some(strand) => strand.standing(count),
-            None => ahead_of(0, count),
-        }
+    }
+
+    /// The era in which sessions of clients that the configuration does not name are opened.
+    pub(super) fn era(&self) -> u64 {
+        self.era
     }
 
     /// Whether any command of a request may take effect.
@@ -181,8 +190,8 @@ impl Clients {
         }
         self.make_room(client);
         let account = self.table.entry(client).or_default();
-        if number.session() > account.session {
-            *account = Account { session: number.session(), ..Account::default() };
+        if number.head() > account.session {
+            *account = Account { session: number.head(), ..Account::default() };
         }
         account.active = slot;
         let strand = account.strands.entry(number.strand()).or_default();
@@ -197,7 +206,7 @@ impl Clients {
         let mut next = Some(body);
         while let Some(body) = next {
             strand.done += 1;
-            let number = Number::new(account.session, strand.done).on(number.strand());
+            let number = number.at(strand.done);
             out.push(Item { slot, command: Command::Request { client, number, body } });
             next = strand.waiting.remove(&(strand.done + 1));
             account.waiting -= next.as_ref().map_or(0, Bytes::len);
@@ -211,7 +220,7 @@ impl Clients {
         let Some(account) = self.table.get_mut(&client) else { return false };
         let Some(strand) = account.strands.get_mut(&number.strand()) else { return false };
         let count = number.count();
-        let asked = number.session() == account.session && (1..=strand.done).contains(&count);
+        let asked = number.head() == account.session && (1..=strand.done).contains(&count);
         if !asked || strand.replies.get(count).is_some() {
             return false;
         }
@@ -232,7 +241,9 @@ impl Clients {
         self.table.len()
     }
 
-    /// Lets the longest idle session of an unregistered client go if a new one needs its place.
+    /// Lets the longest idle session of an unregistered client go if a new one needs its place, and
+    /// ends its era if that goes on: the session is not held from now on, so nothing else tells apart
+    /// which of its commands took effect.
     fn make_room(&mut self, client: ClientId) {
         if self.table.contains_key(&client) || self.registered.contains(&client) {
             return;
@@ -242,14 +253,11 @@ impl Clients {
             return;
         }
         let idle = open().min_by_key(|(client, account)| (account.active, **client));
-        let Some((gone, session)) = idle.map(|(client, account)| (*client, account.session)) else {
+        let Some((gone, era)) = idle.map(|(client, account)| (*client, account.session.0)) else {
             return;
         };
         self.table.remove(&gone);
-        self.forgotten.push_back((gone, session));
-        if self.forgotten.len() > FORGOTTEN_MAX {
-            self.forgotten.pop_front();
-        }
+        self.era = self.era.max(era + 1);
     }
 }
 
@@ -268,11 +276,16 @@ mod tests {
     }
 
     /// Takes an empty request; how many took effect by it.
-    fn take(clients: &mut Clients, slot: u64, who: usize, session: u32, count: u32) -> usize {
+    fn enter(clients: &mut Clients, slot: u64, who: usize, number: Number) -> usize {
         let mut items = Vec::new();
-        let number = Number::new(session, count);
         clients.take(Slot::new(slot), client(who), number, Bytes::new(), &mut items);
         items.len()
+    }
+
+    /// The same, in a session of the present era.
+    fn take(clients: &mut Clients, slot: u64, who: usize, session: u32, count: u32) -> usize {
+        let number = Number::new(session, count).of_era(clients.era());
+        enter(clients, slot, who, number)
     }
 
     #[test]
@@ -304,10 +317,57 @@ mod tests {
         }
         assert_eq!(clients.len(), OPEN_MAX + 1);
         let old = clients.standing(client(1), Number::new(1, 1));
-        assert_eq!(old, Standing::Superseded, "gone, but not forgotten");
-        assert_eq!(take(&mut clients, 9_999, 1, 2, 1), 1, "a later session begins anew");
+        assert_eq!(old, Standing::Forgotten);
+        let later = clients.standing(client(1), Number::new(2, 1));
+        assert_eq!(later, Standing::Forgotten, "nobody knows that it is later");
+        assert_eq!(take(&mut clients, 9_999, 1, 1, 1), 1, "in a later era it begins anew");
         let kept = clients.standing(client(0), Number::new(1, 1));
         assert_eq!(kept, Standing::Done(None), "the configuration names it");
+    }
+
+    #[test]
+    fn what_took_effect_never_does_so_again_however_many_came_since() {
+        let mut clients = Clients::new(BTreeSet::new(), true);
+        let mut said = Vec::new();
+        for who in 0..10 * OPEN_MAX {
+            let number = Number::new(1, 1).of_era(clients.era());
+            assert_eq!(enter(&mut clients, who as u64, who, number), 1);
+            said.push((who, number));
+        }
+        for (who, number) in said {
+            assert_eq!(enter(&mut clients, 99_999, who, number), 0, "{who}");
+        }
+        assert_eq!(clients.len(), OPEN_MAX, "nothing else is remembered");
+    }
+
+    #[test]
+    fn a_session_that_is_held_goes_on_through_all_eras() {
+        let mut clients = Clients::new(BTreeSet::new(), true);
+        for slot in 0..10 * OPEN_MAX {
+            take(&mut clients, slot as u64, slot + 1, 1, 1);
+            let own = Number::new(1, slot as u32 + 1);
+            assert_eq!(enter(&mut clients, slot as u64, 0, own), 1);
+        }
+        assert!(clients.era() > 5, "the others came and went");
+        assert_eq!(
+            enter(&mut clients, 9_999, 0, Number::new(2, 1)),
+            1,
+            "and is followed by another"
+        );
+    }
+
+    #[test]
+    fn nobody_opens_a_session_in_an_era_to_come() {
+        let mut clients = Clients::new(BTreeSet::new(), true);
+        let far = Number::new(1, 1).of_era(u64::MAX);
+        assert_eq!(enter(&mut clients, 0, 1, far), 0);
+        assert_eq!(take(&mut clients, 0, 1, 1, 1), 1);
+        assert_eq!(
+            clients.standing(client(1), far),
+            Standing::Ahead,
+            "nor follows one that is held"
+        );
+        assert_eq!(enter(&mut clients, 0, 1, far), 0);
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
                 Standing::Ahead => Refusal::Busy,
                 Standing::Superseded => Refusal::Superseded,
                 Standing::Stranger => Refusal::Stranger,
+                Standing::Forgotten => Refusal::Forgotten,
             };
             refused.entry(why).or_insert_with(Vec::new).push(number);
         }

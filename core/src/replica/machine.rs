@@ -23,7 +23,7 @@ use super::{
 use crate::{
     children::Children,
     crypto::Digest,
-    effects::{Effects, Lane},
+    effects::{Effects, Lane, To},
     fault::Fault,
     id::{ClientId, GroupId, PartyId, Peer, Slot},
     path::{Role, Segment},
@@ -279,6 +279,10 @@ impl<S: Service, A: Stream> Replica<S, A> {
     fn on_message(&mut self, from: Peer, message: Message, fx: &mut Effects<'_, Self>) {
         match (from, message) {
             (Peer::Client(_), Message::Request(request)) => self.on_request(request, fx),
+            (Peer::Client(client), Message::EraRequest) => {
+                let era = self.state.clients.era();
+                fx.send_to(To::Client(client), Message::Era { era });
+            }
             (Peer::Foreign(group, party), Message::Statement(statement)) => {
                 self.on_statement(group, party, statement, fx);
             }

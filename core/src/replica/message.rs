@@ -97,7 +97,7 @@ impl Request {
     /// Judges the shape.
     pub(super) fn admit(&self, seat: &Seat) -> Result<(), Fault> {
         let improper = |what: &str| Err(Fault::Improper(what.into()));
-        let sessions = |pair: &[Asked]| pair[0].number.session() == pair[1].number.session();
+        let sessions = |pair: &[Asked]| pair[0].number.head() == pair[1].number.head();
         if self.commands.is_empty() || self.commands.len() > COMMANDS_MAX {
             return improper("a request of no command or too many");
         }
@@ -121,7 +121,7 @@ impl Request {
 }
 
 fn request_id(client: ClientId, commands: &[Asked]) -> Digest {
-    let size = commands.iter().map(|asked| asked.body.len() + 14).sum();
+    let size = commands.iter().map(|asked| asked.body.len() + 22).sum();
     let mut bytes = Vec::with_capacity(size);
     for Asked { number, body } in commands {
         bytes.extend_from_slice(&number.to_bytes());
@@ -233,6 +233,9 @@ pub enum Refusal {
     Superseded,
     /// The group does not serve this client.
     Stranger,
+    /// Others needed the place of the client's session, which may be opened anew in a later era. What
+    /// of it took effect is not known any more.
+    Forgotten,
 }
 
 /// What the copies of a replica, and the clients' sessions with them, say.
@@ -248,6 +251,13 @@ pub enum Message {
         numbers: Vec<Number>,
         /// Why.
         why: Refusal,
+    },
+    /// Client to replica: in which era are sessions opened?
+    EraRequest,
+    /// Replica to client: in this one.
+    Era {
+        /// The era.
+        era: u64,
     },
     /// Group to group.
     Statement(Statement),
@@ -300,7 +310,10 @@ pub enum Message {
 impl Message {
     /// Whether a client may say it.
     pub(super) fn is_of_client(&self, client: ClientId) -> bool {
-        matches!(self, Self::Request(request) if request.client == client)
+        match self {
+            Self::Request(request) => request.client == client,
+            said => matches!(said, Self::EraRequest),
+        }
     }
 
     /// Whether a member of another group may say it.
@@ -322,6 +335,8 @@ impl Message {
             Self::Request(_)
             | Self::Replies(_)
             | Self::Refused { .. }
+            | Self::EraRequest
+            | Self::Era { .. }
             | Self::Statement(_)
             | Self::Ack { .. } => false,
         }
@@ -358,6 +373,8 @@ impl Message {
             | Self::List { .. }
             | Self::Chunk { .. } => Lane::Bulk,
             Self::Refused { .. }
+            | Self::EraRequest
+            | Self::Era { .. }
             | Self::Ack { .. }
             | Self::Fetch { .. }
             | Self::Checkpoint(_)

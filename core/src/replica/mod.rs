@@ -59,6 +59,14 @@
 //! own; what is displaced can be vouched for again. A member whose store is crowded takes back its
 //! oldest vouches, ordered like all else, and only then lets the bodies go.
 //!
+//! *Sessions of guests are opened in eras.* A client that the configuration does not name is held while
+//! fewer than a thousand such were active since. When its session goes, the state keeps nothing of it
+//! but that the era in which it was opened is over: a session that is not held is opened in the present
+//! era only. So whatever a client said in a session that went has no effect any more, whoever says it
+//! again and however late, and one number is all that has to be remembered. An era goes on while the
+//! sessions that go are of earlier ones. No word of a client moves it, only that it was held and went; an
+//! era to come opens nothing. Sessions that are held go on through all eras.
+//!
 //! *Ticks are numbered.* When the service no longer waits for time, the number that was being measured
 //! is passed over, so nobody's measurement of an earlier wait hurries a later one.
 //!
@@ -78,9 +86,9 @@
 //!
 //! # Deviations
 //! Replies are whole, from every member. Checkpoints are encoded whole, and not page by page as they
-//! change. A client of a self-made key that was idle while a thousand others came and went is remembered for
-//! another four thousand, then its old requests could take effect again; clients of the configuration
-//! are never forgotten. Bodies that took effect are bounded in number and bytes, too: a member slower
+//! change. A guest that was idle while a thousand others came cannot be told what became of the command
+//! that it said last; clients of the configuration are never forgotten. Who is able to bring a thousand
+//! guests within a round trip keeps other guests out. Bodies that took effect are bounded in number and bytes, too: a member slower
 //! by more than that within one interval waits for a checkpoint. A member whose state went wrong may
 //! lack bodies of vouches that it repeats after it mended itself: until they took effect it is one of
 //! the `f`.

@@ -47,6 +47,11 @@ impl Strand {
         !self.queue.is_empty() && self.said + 1 < oldest + WINDOW
     }
 
+    /// The numbers of the inputs that were not said.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.queue.iter().map(|(number, _)| *number)
+    }
+
     /// The numbers of the inputs that are not answered.
     pub(super) fn into_numbers(self) -> impl Iterator<Item = u64> {
         let open = self.open.into_values().map(|open| open.number);
@@ -132,6 +137,11 @@ impl Bundles {
     }
 }
 
+/// Whether to try again when the alarm came so often before.
+pub(super) fn is_due(age: u32) -> bool {
+    age.is_power_of_two() && age < BACKOFF_MAX || age > 0 && age.is_multiple_of(BACKOFF_MAX)
+}
+
 impl Session {
     pub(super) fn enqueue(&mut self, strand: u16, number: u64, body: Bytes) {
         self.strands.entry(strand).or_default().queue.push_back((number, body));
@@ -148,10 +158,11 @@ impl Session {
         }
     }
 
-    /// Says what may be said, unless it is to `wait` for company.
+    /// Says what may be said, unless it is to `wait` for company. Before the era is known nothing may.
     pub(super) fn try_say(&mut self, wait: bool, fx: &mut Effects<'_, Self>) {
+        let Some(era) = self.era.known() else { return self.ask_era(fx) };
         while !wait && self.bundles.under_way < UNDER_WAY_MAX && !self.bundles.ready.is_empty() {
-            self.say(fx);
+            self.say(era, fx);
         }
         let waits = !self.bundles.ready.is_empty();
         if waits && !std::mem::replace(&mut self.bundles.hurrying, true) {
@@ -160,7 +171,7 @@ impl Session {
     }
 
     /// Says one command of each strand in turn, until the request is full.
-    fn say(&mut self, fx: &mut Effects<'_, Self>) {
+    fn say(&mut self, era: u64, fx: &mut Effects<'_, Self>) {
         let Owner::Client(client) = fx.seat().owner else {
             panic!("{} is a client's session", fx.seat().id)
         };
@@ -181,7 +192,7 @@ impl Session {
             it.said += 1;
             it.open.insert(it.said, Open::new(number, bundle));
             size += body.len();
-            let number = Number::new(self.spec.session, it.said).on(strand);
+            let number = Number::new(self.spec.session, it.said).on(strand).of_era(era);
             commands.push(Asked { number, body });
             self.bundles.waiting -= 1;
             self.make_ready(strand);
@@ -196,9 +207,9 @@ impl Session {
     /// Says again what is unanswered since the last alarm, at growing distances.
     pub(super) fn on_retry(&mut self, fx: &mut Effects<'_, Self>) {
         self.alarms.retry = false;
+        self.ask_era_again(fx);
         for bundle in self.bundles.open.values_mut() {
-            let due = bundle.age.is_power_of_two() && bundle.age < BACKOFF_MAX
-                || bundle.age > 0 && bundle.age.is_multiple_of(BACKOFF_MAX);
+            let due = is_due(bundle.age);
             bundle.age += 1;
             if due {
                 fx.send_to(To::Everyone, Message::Request(bundle.request.clone()));

@@ -1,6 +1,6 @@
 //! What a session hears: replies that are counted, refusals, and time that passed.
 
-use super::{Open, Output, Session, Why, replica};
+use super::{Open, Output, QUARTERS, Session, Why, ask::Strand, replica};
 use crate::{
     crypto::Digest,
     effects::Effects,
@@ -20,13 +20,11 @@ pub(in crate::replica) const SETTLING_MAX: usize = 4_096;
 /// The most bytes of what replicas said to them.
 const SETTLING_BYTES_MAX: usize = 16 << 20;
 
-/// So many quarters make the whole.
-const QUARTERS: u32 = 4;
-
 impl Session {
     fn open_mut(&mut self, number: Number) -> Option<&mut Open> {
-        let strand = self.strands.get_mut(&number.strand())?;
-        match strand.open.get_mut(&number.count()) {
+        let here = (self.era.known(), self.spec.session) == (Some(number.era()), number.session());
+        let strand = self.strands.get_mut(&number.strand()).filter(|_| here);
+        match strand.and_then(|strand| strand.open.get_mut(&number.count())) {
             Some(open) => Some(open),
             None => self.answered.get_mut(&number),
         }
@@ -34,8 +32,7 @@ impl Session {
 
     pub(super) fn on_reply(&mut self, from: PartyId, reply: Reply, fx: &mut Effects<'_, Self>) {
         let Reply { number, body } = reply;
-        let here = number.session() == self.spec.session;
-        let Some(open) = self.open_mut(number).filter(|_| here) else { return };
+        let Some(open) = self.open_mut(number) else { return };
         let digest = Digest::of("reply", &body);
         match open.replies.vote(from, digest) {
             Vote::Fresh { .. } => {
@@ -148,15 +145,15 @@ impl Session {
         why: Refusal,
         fx: &mut Effects<'_, Self>,
     ) {
-        let here = number.session() == self.spec.session;
         let needed = fx.seat().thresholds().one_correct();
-        let Some(open) = self.open_mut(number).filter(|_| here) else { return };
+        let Some(open) = self.open_mut(number) else { return };
         open.refusals.insert(from, why);
         let equal = open.refusals.values().filter(|said| **said == why).count();
         let over = match why {
             Refusal::Busy => return,
             Refusal::Superseded => Why::Superseded,
             Refusal::Stranger => Why::Stranger,
+            Refusal::Forgotten => Why::Forgotten,
         };
         if equal >= needed && open.answer.is_none() {
             self.end(over, fx);
@@ -172,6 +169,11 @@ impl Session {
             open.age += 1;
             if open.age.is_multiple_of(QUARTERS) {
                 fx.output(open.no_quorum(needed, of));
+            }
+        }
+        if self.era.lost_patience() {
+            for number in self.strands.values().flat_map(Strand::waiting) {
+                fx.output(Open::new(number, 0).no_quorum(needed, of));
             }
         }
     }

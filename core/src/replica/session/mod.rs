@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | answer | `one_correct` equal replies | one of them is of a correct replica |
 //! | end of the session | `one_correct` equal refusals | the same |
+//! | the era of a guest | `most_correct` words; the `one_correct`-th highest | one correct has reached it |
 //!
 //! # Properties
 //! An answer that is given is the one of the service. Each request takes effect at most once, however
@@ -24,11 +25,18 @@
 //! replica hears the requests and the replies of `f + 1` correct replicas come through, each request
 //! is answered. When all replies differ none is given: the user hears [`Output::NoQuorum`].
 //!
+//! *A guest asks in which era sessions are opened* before it says its first command, and waits for more
+//! than `one_correct` words only until an alarm comes twice. If the group lets its session go, which
+//! was the longest idle of many, the user is told that for whatever is not answered, as nobody knows
+//! any more what of it took effect; what is asked later is said in a later era, under numbers that were
+//! never used.
+//!
 //! # Deviations
 //! All replicas send whole replies. A replica cannot relay the reply of another, so the client must
 //! be reachable from `f + 1` correct ones, though it needs to reach only one.
 
 mod ask;
+mod era;
 mod hear;
 mod open;
 
@@ -39,6 +47,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     ask::{Bundles, Strand},
+    era::Era,
     open::Open,
 };
 use super::{
@@ -58,6 +67,9 @@ use crate::{
 
 /// The most requests that wait for a place in the window. More are refused.
 pub(super) const QUEUE_MAX: usize = 4_096;
+
+/// So many quarters make the whole.
+const QUARTERS: u32 = 4;
 
 /// What makes two sessions differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +181,9 @@ pub enum Why {
     Superseded,
     /// `f + 1` replicas say that the group does not serve this client. The session is over.
     Stranger,
+    /// `f + 1` replicas say that they hold the session no longer, which was idle while many others came.
+    /// What is asked from now on is asked in a new one.
+    Forgotten,
 }
 
 /// Why a session wakes up. While there is reason to, each alarm is set again.
@@ -190,6 +205,7 @@ pub struct Session {
     spec: Spec,
     /// How many inputs there were.
     asked: u64,
+    era: Era,
     strands: BTreeMap<u16, Strand>,
     bundles: Bundles,
     /// What is answered, and may yet get more replies, in the order of the answers.
@@ -220,10 +236,11 @@ impl Protocol for Session {
     type Ask = Never;
     type Heard = Never;
 
-    fn new(_: &Seat, spec: Spec) -> Self {
+    fn new(seat: &Seat, spec: Spec) -> Self {
         Self {
             spec,
             asked: 0,
+            era: Era::new(seat.keys.identity.shown_key().is_some()),
             strands: BTreeMap::new(),
             bundles: Bundles::default(),
             settling: VecDeque::new(),
@@ -251,6 +268,7 @@ impl Protocol for Session {
                             self.on_refused(from, number, why, fx);
                         }
                     }
+                    Message::Era { era } => self.on_era(from, era, fx),
                     // `admit` lets nothing else in.
                     _ => {}
                 }
@@ -271,7 +289,8 @@ impl Protocol for Session {
     }
 
     fn admit(seat: &Seat, from: Peer, message: &Message) -> Result<(), Fault> {
-        let reply = matches!(message, Message::Replies(_) | Message::Refused { .. });
+        let reply =
+            matches!(message, Message::Replies(_) | Message::Refused { .. } | Message::Era { .. });
         if reply && member(seat, from).is_some() {
             message.admit(seat)
         } else {
@@ -311,9 +330,12 @@ impl Session {
         }
     }
 
-    /// The session is over: nothing more of it can take effect.
+    /// The session is over: nothing more of it can take effect. Another follows one that was forgotten.
     fn end(&mut self, why: Why, fx: &mut Effects<'_, Self>) {
-        self.over = Some(why);
+        match why {
+            Why::Forgotten => self.era.end(),
+            Why::Full | Why::Superseded | Why::Stranger => self.over = Some(why),
+        }
         self.bundles.clear();
         let strands = std::mem::take(&mut self.strands);
         let mut given_up: Vec<u64> = strands.into_values().flat_map(Strand::into_numbers).collect();
@@ -327,7 +349,7 @@ impl Session {
     /// take back thousands a second.
     fn set_alarms(&mut self, fx: &mut Effects<'_, Self>) {
         let quarter = |span: Span| Span::micros(span.as_micros().div_ceil(4));
-        let open = !self.bundles.is_empty();
+        let open = !self.bundles.is_empty() || self.era.is_asking();
         if open && !std::mem::replace(&mut self.alarms.retry, true) {
             fx.arm(Timer::Retry, self.spec.retry);
         }
