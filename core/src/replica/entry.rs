@@ -77,7 +77,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
 
     /// Stores a genuine request and vouches for it, unless there is no room.
     fn try_vouch(&mut self, request: Request, fx: &mut Effects<'_, Self>) -> bool {
-        let (id, me) = (request.id(), fx.seat().me());
+        let (id, client, me) = (request.id(), request.client, fx.seat().me());
         if self.state.vouches.stands(me, &id) || self.state.vouches.took_effect(&id) {
             return true;
         }
@@ -87,7 +87,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
         if !self.store.is_open(&id) {
             let jammed =
                 self.state.groups.ids().any(|to| self.state.groups.unacked(to) > OUTBOX_MAX);
-            let busy = !urgent && (self.feed.is_full() || jammed);
+            let busy = !urgent && (self.feed.is_full(client) || jammed);
             if self.store.is_crowded() {
                 self.withdraw_oldest(me);
             }
@@ -96,7 +96,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
             }
             self.store.keep(id, body);
         }
-        self.vouch_in_turn(id, fx);
+        self.vouch_in_turn(id, client, fx);
         true
     }
 

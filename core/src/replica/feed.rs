@@ -7,8 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Ballot, IDS_MAX};
-use crate::{crypto::Digest, id::GroupId};
+use super::{
+    message::{Ballot, IDS_MAX},
+    queue::Queue,
+};
+use crate::{
+    crypto::Digest,
+    id::{ClientId, GroupId},
+};
 
 /// The most ballots of this member that may be in flight: one that is being ordered, one behind it.
 pub(super) const IN_FLIGHT_MAX: usize = 2;
@@ -17,22 +23,17 @@ pub(super) const IN_FLIGHT_MAX: usize = 2;
 /// until it went on. All of them are counted, or covered by a state that is loaded.
 pub(super) const ORDERED_MAX: usize = 64;
 
-/// The most requests that wait to be vouched for: four full ballots. More are refused as busy.
-pub(super) const QUEUE_MAX: usize = 4 * IDS_MAX;
-
 /// The places of a ballot that requests leave to statements and ticks.
 pub(super) const RESERVED: usize = IDS_MAX / 4;
 
 /// The queue before the stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Feed {
-    requests: VecDeque<Digest>,
+    requests: Queue,
     statements: VecDeque<Digest>,
     withdrawn: VecDeque<Digest>,
     acks: BTreeMap<GroupId, u64>,
     tick: Option<u64>,
-    /// Requests for which others are to vouch first, and whether they have had a while for it.
-    spare: BTreeMap<Digest, bool>,
     /// All ids that wait, are in flight, or are ordered and not counted here.
     busy: BTreeSet<Digest>,
     in_flight: VecDeque<Ballot>,
@@ -44,9 +45,9 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Whether a new request is to be refused.
-    pub(super) fn is_full(&self) -> bool {
-        self.requests.len() + self.spare.len() >= QUEUE_MAX
+    /// Whether a new request of this client is to be refused.
+    pub(super) fn is_full(&self, client: ClientId) -> bool {
+        self.requests.is_full(client)
     }
 
     /// Whether the id waits or is in a ballot that may yet be counted: its body must be kept.
@@ -54,40 +55,34 @@ impl Feed {
         self.busy.contains(id)
     }
 
-    pub(super) fn request(&mut self, id: Digest) {
+    pub(super) fn request(&mut self, id: Digest, client: ClientId) {
         if self.busy.insert(id) {
-            self.requests.push_back(id);
+            self.requests.push(id, client);
         }
     }
 
     /// A request for which others are to vouch first.
-    pub(super) fn spare(&mut self, id: Digest) {
+    pub(super) fn spare(&mut self, id: Digest, client: ClientId) {
         if self.busy.insert(id) {
-            self.spare.insert(id, false);
+            self.requests.spare(id, client);
         }
     }
 
     /// Whether others are to vouch first for any request.
     pub(super) fn has_spare(&self) -> bool {
-        !self.spare.is_empty()
+        self.requests.has_spare()
     }
 
     /// This request took effect: nobody else needs to vouch for it.
     pub(super) fn took_effect(&mut self, id: &Digest) {
-        if self.spare.remove(id).is_some() {
+        if self.requests.drop_spare(id) {
             self.busy.remove(id);
         }
     }
 
     /// A while passed. The requests for which others had all of it wait for a vouch of this member now.
     pub(super) fn hurry(&mut self) -> Vec<Digest> {
-        let had: Vec<_> = self.spare.iter().filter(|(_, had)| **had).map(|(id, _)| *id).collect();
-        for id in &had {
-            self.spare.remove(id);
-            self.requests.push_back(*id);
-        }
-        self.spare.values_mut().for_each(|had| *had = true);
-        had
+        self.requests.hurry()
     }
 
     pub(super) fn statement(&mut self, id: Digest) {
@@ -112,22 +107,19 @@ impl Feed {
 
     /// Takes out of the queue what is not worth a vouch any more.
     pub(super) fn retain(&mut self, worth: impl Fn(&Digest) -> bool) -> Vec<Digest> {
-        let mut all = Vec::new();
         if self.is_blocked() {
-            return all;
+            return Vec::new();
         }
-        for queue in [&mut self.requests, &mut self.statements] {
-            // What does not fit into the next ballot is looked at before a later one.
-            let (first, mut rest) = (take(queue, IDS_MAX), std::mem::take(queue));
-            let (kept, gone): (Vec<_>, Vec<_>) = first.into_iter().partition(&worth);
-            for id in &gone {
-                self.busy.remove(id);
-            }
-            queue.extend(kept);
-            queue.append(&mut rest);
-            all.extend(gone);
+        // What does not fit into the next ballot is looked at before a later one.
+        let mut gone = self.requests.retain(&worth);
+        let (first, rest) = (take(&mut self.statements, IDS_MAX), &mut self.statements);
+        let (kept, not): (Vec<_>, Vec<_>) = first.into_iter().partition(&worth);
+        kept.into_iter().rev().for_each(|id| rest.push_front(id));
+        gone.extend(not);
+        for id in &gone {
+            self.busy.remove(id);
         }
-        all
+        gone
     }
 
     /// Whether no ballot may be submitted now.
@@ -156,7 +148,7 @@ impl Feed {
         };
         let used = ballot.statements.len() + ballot.withdrawn.len();
         let free = IDS_MAX - used.max(RESERVED);
-        ballot.requests = take(&mut self.requests, free);
+        ballot.requests = self.requests.take(free);
         let left = IDS_MAX - used - ballot.requests.len();
         ballot.statements.extend(take(&mut self.statements, left));
         self.in_flight.push_back(ballot.clone());
@@ -211,14 +203,18 @@ mod tests {
         Digest::of("test", &number.to_le_bytes())
     }
 
+    fn client() -> ClientId {
+        ClientId::of_key(&id(0))
+    }
+
     #[test]
     fn an_idle_feed_submits_at_once_and_a_busy_one_coalesces() {
         let mut feed = Feed::default();
-        feed.request(id(0));
+        feed.request(id(0), client());
         assert_eq!(feed.next(false).map(|ballot| ballot.requests), Some(vec![id(0)]));
-        feed.request(id(1));
+        feed.request(id(1), client());
         assert!(feed.next(false).is_some());
-        (2..9).for_each(|number| feed.request(id(number)));
+        (2..9).for_each(|number| feed.request(id(number), client()));
         assert_eq!(feed.next(false), None);
         feed.settled(1);
         assert!(feed.has(&id(0)), "it is ordered, but not counted");
@@ -231,21 +227,46 @@ mod tests {
     #[test]
     fn a_flood_of_requests_leaves_a_quarter_to_statements() {
         let mut feed = Feed::default();
-        (0..10_000).for_each(|number| feed.request(id(number)));
+        (0..10_000).for_each(|number| feed.request(id(number), client()));
         (20_000..20_000 + 2 * RESERVED as u64).for_each(|number| feed.statement(id(number)));
         let ballot = feed.next(false).expect("nothing is in flight");
         assert_eq!(ballot.statements.len(), RESERVED);
         assert_eq!(ballot.requests.len(), IDS_MAX - RESERVED);
-        assert!(feed.is_full());
+        assert!(feed.is_full(client()));
+    }
+
+    #[test]
+    fn a_quiet_client_is_in_the_next_ballot_whatever_another_has_said_before() {
+        let mut feed = Feed::default();
+        let (quiet, mut count) = (ClientId::of_key(&id(1)), 0);
+        let mut flood = |feed: &mut Feed| {
+            while !feed.is_full(client()) {
+                count += 1;
+                feed.request(id(count), client());
+            }
+        };
+        flood(&mut feed);
+        for turn in 0..20 {
+            assert!(!feed.is_full(quiet), "there is room for others");
+            let asked = id(1_000_000 + turn);
+            feed.request(asked, quiet);
+            // What did not fit was looked at.
+            assert_eq!(feed.retain(|_| true), []);
+            let ballot = feed.next(false).expect("few are in flight");
+            assert!(ballot.requests.contains(&asked), "turn {turn}");
+            feed.settled(turn + 1);
+            feed.counted(ballot.number);
+            flood(&mut feed);
+        }
     }
 
     #[test]
     fn what_the_stream_refused_comes_again_first() {
         let mut feed = Feed::default();
-        feed.request(id(0));
+        feed.request(id(0), client());
         feed.tick(7);
         let first = feed.next(false).expect("nothing is in flight");
-        feed.request(id(1));
+        feed.request(id(1), client());
         feed.refused(1);
         let again = feed.next(false).expect("nothing is in flight");
         assert_eq!((again.requests, again.tick), (vec![id(0), id(1)], first.tick));
@@ -255,7 +276,7 @@ mod tests {
     fn what_was_ordered_is_held_until_it_is_counted() {
         let mut feed = Feed::default();
         let ballots = [0, 1].map(|number| {
-            feed.request(id(number));
+            feed.request(id(number), client());
             feed.next(false).expect("two may be in flight")
         });
         feed.settled(2);

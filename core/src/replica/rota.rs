@@ -10,7 +10,12 @@ use super::{
     machine::{Replica, Stream, Timer},
     service::Service,
 };
-use crate::{crypto::Digest, effects::Effects, id::PartyId, time::Span};
+use crate::{
+    crypto::Digest,
+    effects::Effects,
+    id::{ClientId, PartyId},
+    time::Span,
+};
 
 /// How long those whose request it is have, or up to twice as long: more than a busy group takes to
 /// count a ballot. It is lost once for each that fails, since that is remembered.
@@ -67,12 +72,17 @@ impl Rota {
 
 impl<S: Service, A: Stream> Replica<S, A> {
     /// Vouches for a request that is stored: at once, or when others had their moment.
-    pub(super) fn vouch_in_turn(&mut self, id: Digest, fx: &mut Effects<'_, Self>) {
+    pub(super) fn vouch_in_turn(
+        &mut self,
+        id: Digest,
+        client: ClientId,
+        fx: &mut Effects<'_, Self>,
+    ) {
         let (me, n) = (fx.seat().me(), usize::from(fx.seat().thresholds().n()));
         if self.rota.is_first(me, &id, n, fx.seat().thresholds().one_correct()) {
-            return self.feed.request(id);
+            return self.feed.request(id, client);
         }
-        self.feed.spare(id);
+        self.feed.spare(id, client);
         self.arm_rota(fx);
     }
 

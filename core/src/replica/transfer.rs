@@ -348,7 +348,7 @@ impl<S: Service, A: Stream> Replica<S, A> {
                 continue;
             }
             match body {
-                Body::Request(_) => self.feed.request(*id),
+                Body::Request(request) => self.feed.request(*id, request.client),
                 Body::Statement(..) => self.feed.statement(*id),
             }
         }
