@@ -131,9 +131,14 @@ impl Clients {
         Self { registered, open, table: BTreeMap::new(), era: 0 }
     }
 
+    /// Whether the configuration names this client.
+    pub(super) fn names(&self, client: ClientId) -> bool {
+        self.registered.contains(&client)
+    }
+
     /// What a request with this number would be.
     pub(super) fn standing(&self, client: ClientId, number: Number) -> Standing {
-        let (named, count) = (self.registered.contains(&client), number.count());
+        let (named, count) = (self.names(client), number.count());
         let (era, account) = (number.era().cmp(&self.era), self.table.get(&client));
         let Some(account) = account else {
             return match era {
@@ -144,6 +149,8 @@ impl Clients {
             };
         };
         match number.head().cmp(&account.session) {
+            // It is no earlier session, but one that was to be opened in an era that is over.
+            Ordering::Less if !named && number.session() > account.session.1 => Standing::Forgotten,
             Ordering::Less => Standing::Superseded,
             // Nobody has opened a session there, so nobody could end the era when this one goes.
             Ordering::Greater if era.is_gt() && !named => Standing::Ahead,
@@ -354,6 +361,25 @@ mod tests {
             1,
             "and is followed by another"
         );
+    }
+
+    /// A guest that comes again while its old session is held may be told an era that is over, by members
+    /// that are behind: it is to ask again, and no later session of it has ended this one.
+    #[test]
+    fn a_later_session_of_an_era_that_is_over_is_forgotten_and_an_earlier_one_superseded() {
+        let mut clients = Clients::new(BTreeSet::new(), true);
+        for who in 1..5 * OPEN_MAX {
+            take(&mut clients, who as u64, who, 1, 1);
+        }
+        let now = clients.era();
+        assert!(now > 1);
+        assert_eq!(take(&mut clients, 9_999, 0, 5, 1), 1);
+        let standing =
+            |era, session| clients.standing(client(0), Number::new(session, 1).of_era(era));
+        assert_eq!(standing(now - 1, 6), Standing::Forgotten);
+        assert_eq!(standing(now - 1, 4), Standing::Superseded);
+        assert_eq!(standing(now, 4), Standing::Superseded);
+        assert_eq!(standing(now, 6), Standing::Open);
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl<S: Service, A: Stream> Replica<S, A> {
         if !self.store.is_open(&id) {
             let jammed =
                 self.state.groups.ids().any(|to| self.state.groups.unacked(to) > OUTBOX_MAX);
-            let busy = !urgent && (self.feed.is_full(client) || jammed);
+            let busy =
+                !urgent && (self.feed.is_full(client, self.state.clients.names(client)) || jammed);
             if self.store.is_crowded() {
                 self.withdraw_oldest(me);
             }

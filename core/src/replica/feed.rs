@@ -46,8 +46,8 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Whether a new request of this client is to be refused.
-    pub(super) fn is_full(&self, client: ClientId) -> bool {
-        self.requests.is_full(client)
+    pub(super) fn is_full(&self, client: ClientId, named: bool) -> bool {
+        self.requests.is_full(client, named)
     }
 
     /// Whether the id waits or is in a ballot that may yet be counted: its body must be kept.
@@ -232,7 +232,7 @@ mod tests {
         let ballot = feed.next(false).expect("nothing is in flight");
         assert_eq!(ballot.statements.len(), RESERVED);
         assert_eq!(ballot.requests.len(), IDS_MAX - RESERVED);
-        assert!(feed.is_full(client()));
+        assert!(feed.is_full(client(), false));
     }
 
     #[test]
@@ -240,14 +240,14 @@ mod tests {
         let mut feed = Feed::default();
         let (quiet, mut count) = (ClientId::of_key(&id(1)), 0);
         let mut flood = |feed: &mut Feed| {
-            while !feed.is_full(client()) {
+            while !feed.is_full(client(), false) {
                 count += 1;
                 feed.request(id(count), client());
             }
         };
         flood(&mut feed);
         for turn in 0..20 {
-            assert!(!feed.is_full(quiet), "there is room for others");
+            assert!(!feed.is_full(quiet, false), "there is room for others");
             let asked = id(1_000_000 + turn);
             feed.request(asked, quiet);
             // What did not fit was looked at.

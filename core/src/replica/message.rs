@@ -181,7 +181,7 @@ impl Body {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Request(request) => {
-                request.size() + 48 * request.commands.len() + 16 * request.macs.len() + 192
+                request.size() + 56 * request.commands.len() + 16 * request.macs.len() + 192
             }
             Self::Statement(_, statement) => statement.body.len() + 128,
         }

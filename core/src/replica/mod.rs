@@ -68,8 +68,9 @@
 //! era to come opens nothing. Sessions that are held go on through all eras.
 //!
 //! *Clients take turns.* What waits until a member vouches for it waits in a lane of its client. A ballot
-//! takes one of each lane in turn, a lane has a share of the room, and when many wait no larger one than
-//! all others. So who floods has its own requests refused, and a quiet client's are in the next ballot.
+//! takes one of each lane in turn, and a lane has a share of the room, which leaves some to those who
+//! come; clients that the configuration names have theirs whoever comes. So who floods has its own
+//! requests refused, and a quiet client's are in the next ballot.
 //!
 //! *Ticks are numbered.* When the service no longer waits for time, the number that was being measured
 //! is passed over, so nobody's measurement of an earlier wait hurries a later one.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::message::IDS_MAX;
 use crate::{crypto::Digest, id::ClientId};
 
-/// The most requests that wait, of few clients: four full ballots. More clients than that may have one
-/// each waiting beside those that are there; all in all it is twice as many.
-pub(super) const QUEUE_MAX: usize = 4 * IDS_MAX;
+/// The most requests that wait: eight full ballots. Clients that the configuration names have their
+/// share beside it.
+pub(super) const QUEUE_MAX: usize = 8 * IDS_MAX;
 
 /// The most requests of one client that wait: a full ballot.
 pub(super) const SHARE_MAX: usize = IDS_MAX;
@@ -31,14 +31,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Whether a new request of this client is to be refused. While many wait, a client has no more
-    /// than if all that are there had the same.
-    pub(super) fn is_full(&self, client: ClientId) -> bool {
+    /// Whether a new request of this client is to be refused. It has a share, but no more than a quarter
+    /// of what is free: however many flood, something is left for those who do not. Whoever takes a name
+    /// for each request fills it all the same, so clients that are `named` do not depend on what is free.
+    pub(super) fn is_full(&self, client: ClientId, named: bool) -> bool {
         let own = self.held.get(&client).copied().unwrap_or(0);
-        let clients = self.held.len() + usize::from(own == 0);
-        let equal = (QUEUE_MAX / clients).max(1);
-        let share = if self.len < QUEUE_MAX { SHARE_MAX } else { equal };
-        own >= share || self.len >= 2 * QUEUE_MAX
+        let free = QUEUE_MAX.saturating_sub(self.len);
+        own >= if named { SHARE_MAX } else { SHARE_MAX.min(free / 4) }
     }
 
     /// Whether nothing waits for a vouch of this member.
@@ -58,8 +57,9 @@ impl Queue {
 
     /// A request for which others are to vouch first.
     pub(super) fn spare(&mut self, id: Digest, client: ClientId) {
-        self.hold(client);
-        self.spare.insert(id, (client, false));
+        if self.spare.insert(id, (client, false)).is_none() {
+            self.hold(client);
+        }
     }
 
     /// Whether others are to vouch first for any request.
@@ -146,10 +146,10 @@ mod tests {
 
     /// Says as much as there is room for.
     fn flood(queue: &mut Queue, who: usize) -> usize {
-        let room = |count: &usize| *count <= 2 * QUEUE_MAX;
+        let room = |count: &usize| *count <= QUEUE_MAX;
         let mut said = 0;
         for count in (0..).take_while(room) {
-            if queue.is_full(client(who)) {
+            if queue.is_full(client(who), false) {
                 break;
             }
             queue.push(id((who << 32) | count), client(who));
@@ -162,7 +162,7 @@ mod tests {
     fn one_that_floods_neither_shuts_others_out_nor_goes_before_them() {
         let mut queue = Queue::default();
         assert_eq!(flood(&mut queue, 1), SHARE_MAX);
-        assert!(!queue.is_full(client(2)));
+        assert!(!queue.is_full(client(2), false));
         queue.push(id(0), client(2));
         let next = queue.take(IDS_MAX);
         assert_eq!(next.len(), IDS_MAX);
@@ -174,17 +174,28 @@ mod tests {
     fn many_that_flood_leave_each_other_and_the_quiet_a_share() {
         let mut queue = Queue::default();
         let said: usize = (1..=4).map(|who| flood(&mut queue, who)).sum();
-        assert_eq!(said, QUEUE_MAX);
-        assert_eq!(flood(&mut queue, 5), QUEUE_MAX / 5, "as much as all could have");
-        assert!(queue.is_full(client(1)) && !queue.is_full(client(6)));
-        queue.push(id(0), client(6));
-        assert!(queue.take(IDS_MAX)[..6].contains(&id(0)), "within one turn");
-        (0..4 * QUEUE_MAX).for_each(|who| {
-            if !queue.is_full(client(who)) {
+        assert_eq!(said, 4 * SHARE_MAX);
+        let later: usize = (5..=12).map(|who| flood(&mut queue, who)).sum();
+        assert!(said + later < 15 * QUEUE_MAX / 16, "something is left");
+        assert!(queue.is_full(client(1), false) && !queue.is_full(client(13), false));
+        queue.push(id(0), client(13));
+        assert!(queue.take(IDS_MAX)[..13].contains(&id(0)), "within one turn");
+    }
+
+    #[test]
+    fn one_that_takes_a_name_for_each_request_leaves_their_share_to_those_that_are_known() {
+        let mut queue = Queue::default();
+        (0..2 * QUEUE_MAX).for_each(|who| {
+            if !queue.is_full(client(who), false) {
                 queue.push(id(who), client(who));
             }
         });
-        assert!(queue.len <= 2 * QUEUE_MAX);
+        assert!(queue.len <= QUEUE_MAX && queue.is_full(client(3 * QUEUE_MAX), false));
+        for number in 0..SHARE_MAX {
+            assert!(!queue.is_full(client(9 * QUEUE_MAX), true));
+            queue.push(id(9 * QUEUE_MAX + number), client(9 * QUEUE_MAX));
+        }
+        assert!(queue.is_full(client(9 * QUEUE_MAX), true));
     }
 
     #[test]
@@ -203,9 +214,9 @@ mod tests {
     fn what_others_vouch_for_first_counts_to_the_share() {
         let mut queue = Queue::default();
         (0..SHARE_MAX).for_each(|number| queue.spare(id(number), client(1)));
-        assert!(queue.is_full(client(1)) && queue.is_empty());
+        assert!(queue.is_full(client(1), false) && queue.is_empty());
         assert!(queue.drop_spare(&id(0)) && !queue.drop_spare(&id(0)));
-        assert!(!queue.is_full(client(1)));
+        assert!(!queue.is_full(client(1), false));
         assert_eq!(queue.hurry(), []);
         assert_eq!(queue.hurry().len(), SHARE_MAX - 1);
         assert!(!queue.has_spare());

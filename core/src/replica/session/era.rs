@@ -42,12 +42,12 @@ impl Era {
 
     /// The session of this era is over. What comes next has numbers that were never used.
     pub(super) fn end(&mut self) {
-        let from = self.known.map_or(self.from, |known| known + 1);
+        let from = self.known.map_or(self.from, |known| known.saturating_add(1));
         *self = Self { from, ..Self::default() };
     }
 
-    /// Takes what one correct replica has reached. A correct one that lags and the liars together must
-    /// not hold a guest in the past, so it waits for more of them, but not for ever.
+    /// Takes what one correct replica has reached. It waits for more words than that takes, since it may
+    /// be one that lags, but not for ever: in an era that is over it is told so, and asks again.
     fn try_know(&mut self, one_correct: usize, most_correct: usize) {
         let late = self.asked.is_some_and(|alarms| alarms > 1);
         let needed = if late { one_correct } else { most_correct };

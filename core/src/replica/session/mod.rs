@@ -75,7 +75,8 @@ const QUARTERS: u32 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// Its number: higher than that of every earlier session of the same client, such as the seconds
-    /// since 1970 at its beginning. The replicas let the earlier ones go.
+    /// since 1970 at its beginning. The replicas let the earlier ones go; those of a guest that were
+    /// opened in a later era are later, whatever their number.
     pub session: u32,
     /// After how long without an answer a request is said again, or up to twice as long; the pause
     /// doubles up to 16 times.
@@ -181,7 +182,8 @@ pub enum Why {
     Superseded,
     /// `f + 1` replicas say that the group does not serve this client. The session is over.
     Stranger,
-    /// `f + 1` replicas say that they hold the session no longer, which was idle while many others came.
+    /// `f + 1` replicas say that they do not hold the session, whose era is over: it was idle while many
+    /// others came, or they came before it was opened. Nobody knows whether what was said took effect.
     /// What is asked from now on is asked in a new one.
     Forgotten,
 }
