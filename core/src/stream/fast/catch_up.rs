@@ -89,6 +89,11 @@ impl CatchUp {
         places.get(needed - 1).copied().unwrap_or_default()
     }
 
+    /// Whether another member gave its last pulse here.
+    pub(super) fn is_waited_at(&self, place: Round, me: PartyId) -> bool {
+        self.pulsed.iter().any(|(from, at)| *from != me && *at == place)
+    }
+
     /// Frames of this member about this epoch may be lost.
     pub(super) fn dropped(&mut self, from: PartyId, epoch: u64) {
         let known = self.dropped.entry(from).or_default();
@@ -323,10 +328,7 @@ impl Fast {
         if from == me || !self.may_send(from, ANSWER_MIN) {
             return;
         }
-        // What was asked of it may be lost, too.
-        self.catch_up.wanted.clear();
-        self.catch_up.fetched = Round::FIRST;
-        self.catch_up.coming.values_mut().for_each(|coming| coming.lost(from));
+        self.ask_again(from, fx);
         self.repeat_lane(from, seq, fx);
         let tops = self.lanes.iter().filter(|(lane, _)| *lane != me);
         let heads = tops.map(|(lane, it)| (lane, it.top())).collect();
@@ -351,6 +353,18 @@ impl Fast {
             if let Some(item) = cut.filter(|_| self.leader(fx) == me) {
                 fx.send(from, Message::Cut { place, item: item.clone() });
             }
+        }
+    }
+
+    /// What was asked of this member may be lost. Others are not asked again: each answer costs some of
+    /// what they send this one, and a liar can ask for this without end.
+    fn ask_again(&mut self, from: PartyId, fx: &mut Effects<'_, Self>) {
+        self.catch_up.coming.values_mut().for_each(|coming| coming.lost(from));
+        if self.catch_up.seeking {
+            fx.send(from, Message::Fetch { from: self.place.next() });
+        }
+        for (place, chain) in &self.catch_up.wanted {
+            fx.send(from, Message::WantItem { place: *place, chain: *chain });
         }
     }
 
@@ -415,6 +429,7 @@ impl Fast {
             self.cuts.jump(self.place, self.chain);
         }
         self.progressed(fx);
+        self.recall_missed(fx);
         self.fetch_again(fx);
     }
 }

@@ -378,6 +378,7 @@ impl Fast {
         self.catch_up.keep(self.place, item, &mut self.lanes, &self.spec);
         self.delivery.end(self.position(fx.seat().thresholds().n()));
         self.progressed(fx);
+        self.recall_missed(fx);
     }
 
     /// Where this party stands.

@@ -56,6 +56,8 @@ pub(super) struct Lane {
     ahead: BTreeMap<u64, Batch>,
     /// How far each member stores it.
     claims: BTreeMap<PartyId, Head>,
+    /// Whether its owner sent something for which there was no room.
+    missed: bool,
     /// Bytes of what is not ordered.
     weight: usize,
     /// Up to here it is not waited for: the last epoch was closed without it.
@@ -88,6 +90,7 @@ impl Default for Lane {
             entries: VecDeque::new(),
             ahead: BTreeMap::new(),
             claims: BTreeMap::new(),
+            missed: false,
             weight: 0,
             forsaken: 0,
             doubted: 0,
@@ -150,7 +153,11 @@ impl Lane {
     pub(super) fn take(&mut self, seq: u64, batch: Batch) -> bool {
         let top = self.top().seq;
         let fits = self.weight + batch.weight() <= LANE_BYTES_MAX;
-        if seq <= top || seq > self.ordered.seq + LANE_WINDOW || !fits {
+        if seq <= top {
+            return false;
+        }
+        if seq > self.ordered.seq + LANE_WINDOW || !fits {
+            self.missed = true;
             return false;
         }
         self.weight += batch.weight();
@@ -172,6 +179,13 @@ impl Lane {
     /// Whether batches beyond a gap are here.
     pub(super) fn has_gap(&self) -> bool {
         !self.ahead.is_empty()
+    }
+
+    /// Whether something had no room that has it now. Tells that once.
+    pub(super) fn has_missed(&mut self) -> bool {
+        let few = self.top().seq.saturating_sub(self.ordered.seq) <= LANE_WINDOW / 2;
+        let room = few && self.weight <= LANE_BYTES_MAX / 2;
+        room && std::mem::take(&mut self.missed)
     }
 
     /// How far `from` stores it.

@@ -10,8 +10,8 @@
 //!
 //! # Model
 //! Asynchronous, authenticated and reliable links, `n >= 3f + 1`. A clock, if there is one, only makes
-//! a member give up on a leader sooner: with a clock that stands still or runs wild the stream is as
-//! safe, and live. A group without payloads says nothing.
+//! a member give up on a leader sooner: with one that is late, however much, or runs wild the stream is
+//! as safe, and live. A group without payloads says nothing.
 //!
 //! # Thresholds
 //! | step | waits for | because |
@@ -65,8 +65,8 @@
 //! *Nobody leaves a leader because all are busy.* Signs travel with the payloads, behind all that their
 //! senders sent before. A leader that is correct orders what it has once `n - f` members answered twice;
 //! it is left only if that takes longer than 16 times in which `n - f` members emptied their queues to
-//! each other. A clock that runs wild takes away no more than the rest of the rounds, and one that stands
-//! still nothing: safety rests on neither, and rounds come as long as `n - f` correct members wait.
+//! each other. A clock that runs wild takes away no more than the rest of the rounds, and one that is
+//! late nothing: safety rests on neither, and rounds come as long as `n - f` correct members wait.
 //!
 //! *Closing.* All members see the same states in the same order. The first ones that *resolve* the
 //! epoch give its outcome. From the highest place that `f + 1` say to have delivered, it is the longest
@@ -112,6 +112,12 @@
 //! that holds another batch than the one a cut names asks for that at once, since it will not come from
 //! the owner; one that knows of the lie doubts the lane. A correct owner is never doubted so: one of `f + 1`
 //! who deny what it sent is correct, and so is one of those who bound themselves to what is ordered.
+//!
+//! *Who is slow* may have no room for what others send ahead of it, and has it sent again once it has;
+//! for nothing that comes later need show that it is missing, and a leader that passes that lane over
+//! would be borne by all who have not seen it. Whoever comes to a place at which another one waits says
+//! what it stores, even if that one had said that it waits before; and who knows that `f + 1` are ahead
+//! waits, though it lacks nothing that it knows of.
 //!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
 //! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds

@@ -219,6 +219,8 @@ impl Fast {
             self.patience.doubled = self.patience.doubled.saturating_sub(1);
         }
         self.catch_up.progressed();
+        // It may have waited here before this member came: then it has said so for the last time.
+        self.patience.rouse(self.catch_up.is_waited_at(self.place, fx.seat().me()));
     }
 
     /// Whether anything is to be ordered, as far as this member knows.
@@ -229,6 +231,7 @@ impl Fast {
             || !self.cuts.items.is_empty()
             || !self.cuts.targets.is_empty()
             || self.closing.is_some()
+            || self.catch_up.low(one) > self.place
     }
 
     /// Gives the signs of life that are due, asks again, leaves.
