@@ -13,6 +13,7 @@
 
 #![expect(clippy::unwrap_used, reason = "an oracle says what it found by failing the test")]
 
+mod alone;
 mod behind;
 mod certified;
 mod differential;

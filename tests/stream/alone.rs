@@ -1,0 +1,175 @@
+//! What would leave a correct member of a fast group to wait alone, or let it stand still without
+//! knowing: others that are slower or faster than it, and a leader that makes use of that.
+
+use maftia_core::{
+    id::{PartyId, Slot},
+    seat::Owner,
+    sim::{
+        Group, Letter, Pick, Rng, World,
+        adversary::{Random, Script},
+        behaviour::{Behaviour, Corrupted, Crash, Outgoing},
+        oracle, p, property,
+    },
+    stream::fast::{Fast, Message, Phase, Spec},
+    time::Span,
+    wire,
+};
+
+use crate::{
+    group::{delivered, ends, group, seated, submit, take_all},
+    misrule::Cuts,
+};
+
+/// Delivers what is not held back, and ends the run when nothing else is left.
+fn holding(
+    held: impl Fn(PartyId, PartyId, &Letter) -> bool + Send + 'static,
+) -> Script<impl FnMut(&World, &mut Rng) -> Option<Pick> + Send> {
+    let number = |owner: Owner| match owner {
+        Owner::Party(_, party) => Some(party),
+        Owner::Client(_) => None,
+    };
+    Script(move |world: &World, rng: &mut Rng| {
+        let pool = world.pool();
+        let free = |queue: &usize| {
+            let letter = &pool.head(*queue).letter;
+            let ends = letter.frame().and_then(|(from, to, _)| number(from).zip(number(to)));
+            ends.is_none_or(|(from, to)| !held(from, to, letter))
+        };
+        let free: Vec<_> = (0..pool.queues()).filter(free).collect();
+        (!free.is_empty()).then(|| Pick::head(*rng.choose(&free)))
+    })
+}
+
+/// One that hears a leader and is slow to hear the others has no room for what comes ahead of it, and
+/// then lacks nothing that it knows of.
+#[test]
+fn one_who_lacks_nothing_that_it_knows_of_comes_level_in_a_group_at_rest() {
+    property(4, |seed| {
+        let last = p(3);
+        let mut group: Group<Fast> = group(4, seed, Spec::default());
+        // Nobody has waited for so long that it would say so.
+        group.set_pace(0);
+        group
+            .set_adversary(holding(move |from, to, _| to == last && ![p(0), last].contains(&from)));
+        take_all(&mut group);
+        // The room for a lane holds as many as the window of places.
+        let payload = "x".repeat(276_000);
+        for _ in 0..96 {
+            submit(&mut group, p(0), &payload);
+            group.run();
+        }
+        let end =
+            |group: &Group<Fast>, party| ends(group.outputs(party)).last().map(|end| end.slot);
+        assert!(end(&group, p(1)) >= Some(Slot::new(90)) && end(&group, last).is_none());
+        group.set_adversary(Random);
+        group.run();
+        assert_eq!(end(&group, last), end(&group, p(1)));
+    });
+}
+
+/// Batches for which a slow member had no room count for a lane that a leader passes over, like all
+/// others: that member is no reason to bear the leader.
+#[test]
+fn a_lane_for_which_a_slow_member_had_no_room_is_not_passed_over_for_ever() {
+    property(4, |seed| {
+        let [leader, slow, quick, over] = [0, 1, 2, 3].map(p);
+        let (patience, impatience) = match seed % 2 {
+            0 => (32, None),
+            _ => (Spec::default().patience, Some(Span::millis(2))),
+        };
+        let spec = Spec { patience, impatience, ..Spec::default() };
+        let mut group: Group<Fast> = group(4, seed, spec);
+        group = group.corrupt(leader, Crash::after(u64::MAX));
+        group.set_steps_max(4_000_000);
+        group.set_adversary(holding(move |from, to, _| {
+            to == slow && [leader, quick].contains(&from)
+        }));
+        take_all(&mut group);
+        // The room for a lane holds 31 of them, and the window of places all.
+        let large = "x".repeat(560_000);
+        for _ in 0..40 {
+            submit(&mut group, over, &large);
+            group.run();
+        }
+        assert_eq!(delivered(group.outputs(quick)).len(), 40);
+        let deaf = move |from, to, _: &Letter| from == over && to == leader;
+        group.set_adversary(holding(move |from, to, letter| {
+            deaf(from, to, letter) || (to == slow && [leader, quick].contains(&from))
+        }));
+        submit(&mut group, over, &format!("passed over {large}"));
+        group.run();
+        group.set_adversary(holding(deaf));
+        let comes = |group: &Group<Fast>| {
+            delivered(group.outputs(slow))
+                .iter()
+                .any(|(_, payload)| payload.starts_with(b"passed over"))
+        };
+        for wave in 0.. {
+            if comes(&group) {
+                break;
+            }
+            assert!(wave < 1_000, "its lane waits for ever");
+            for party in [slow, quick] {
+                submit(&mut group, party, "more");
+            }
+            let until = group.steps() + 80;
+            group.run_while(|world| world.steps() < until);
+        }
+        oracle::no_slander(&group).unwrap();
+    });
+}
+
+/// A leader that names the last lane from its second item on to nobody, and never says that it waits.
+#[derive(Clone, Debug)]
+struct PassesOver(Cuts);
+
+impl Behaviour for PassesOver {
+    fn name(&self) -> &'static str {
+        "passes over"
+    }
+
+    fn send(&mut self, frame: Outgoing, cx: &mut Corrupted<'_>) {
+        if !matches!(wire::decode(&frame.bytes), Ok(Message::Pulse { .. })) {
+            self.0.send(frame, cx);
+        }
+    }
+
+    fn boxed(&self) -> Box<dyn Behaviour> {
+        Box::new(self.clone())
+    }
+}
+
+/// A member that comes to a place before all others says that it waits there before they come: then it
+/// is heard all the same, or it would wait alone below a leader that passes it over.
+#[test]
+fn one_who_waits_at_a_place_before_the_others_come_is_heard() {
+    property(8, |seed| {
+        let [leader, one, _, ahead] = [0, 1, 2, 3].map(p);
+        let clock = |party| if party == ahead { Span::micros(0) } else { Span::millis(200) };
+        let mut group: Group<Fast> =
+            seated(4, seed, |party| Spec { impatience: Some(clock(party)), ..Spec::default() });
+        group = group.corrupt(leader, PassesOver(Cuts::forked(2, u64::MAX)));
+        // All of it takes less than a millisecond, after which the others would say that they wait.
+        group.set_pace(2);
+        let second = |letter: &Letter| {
+            matches!(letter.message::<Fast>(), Some(Message::Bind { phase: Phase::Two, .. }))
+        };
+        group.set_adversary(holding(move |from, to, letter| {
+            from != to && to != ahead && second(letter)
+        }));
+        take_all(&mut group);
+        for (party, payload) in [(one, "first"), (ahead, "passed over")] {
+            submit(&mut group, party, payload);
+            group.run();
+        }
+        // Time passes, and frames are held back.
+        (0..100).for_each(|_| take_all(&mut group));
+        group.run();
+        assert_eq!(delivered(group.outputs(ahead)).len(), 1);
+        assert_eq!(delivered(group.outputs(one)).len(), 0);
+        group.set_adversary(Random);
+        group.run();
+        assert_eq!(delivered(group.outputs(one)).len(), 2, "nobody waits alone");
+        oracle::no_slander(&group).unwrap();
+    });
+}
