@@ -25,7 +25,9 @@ use maftia_core::{
 
 use crate::{
     fast::spec,
-    group::{check, deliver, deliver_by, ends, finish, group, more, seated, send, small, work},
+    group::{
+        check, deliver, deliver_by, ends, finish, group, more, seated, send, small, submit, work,
+    },
     misrule::{self, Cuts, Hides, Misstates, Slow, Stalls},
 };
 
@@ -104,7 +106,11 @@ fn nobody_waits_for_a_clock_that_stands_still() {
         let spec = Spec { patience: 1 + seed % 12, impatience: Some(YEAR), ..Spec::default() };
         let mut group: Group<Fast> = group(n, seed, spec);
         corrupt(&mut group, &liars(n, seed), |liar| misrule::any(seed, liar));
-        let submitted = send(&mut group, n, 2);
+        let mut submitted = send(&mut group, n, 1);
+        for party in PartyId::all(n) {
+            submit(&mut group, party, "last");
+            submitted.push((party, "last".into()));
+        }
         deliver_by(1, &mut group, &submitted);
         assert!(group.now() < YEAR.as_micros(), "all is delivered before any leader's time is up");
         finish(&mut group, &submitted);
