@@ -105,6 +105,7 @@ async fn commit(crime: Crime, line: &mut Line) {
 #[test]
 fn each_crime_ends_the_line_and_nothing_else() {
     let deep = (0..9).fold(orders(), |id, _| id.child(Role::Vote.only()));
+    let deep = Parcel::new(&deep, body(1)).unwrap();
     let nameless = Parcel::of(Bytes::from_static(b"\x02\x00\xc1\xc1"), body(1));
     let crimes = [
         ("control resumed twice", Crime::Note(Kind::Resume(Lane::Control), 0), "twice"),
@@ -114,7 +115,7 @@ fn each_crime_ends_the_line_and_nothing_else() {
         ("jump out of reach", Crime::Note(Kind::Gone(Lane::Bulk), u64::MAX), "out of reach"),
         ("a gap", Crime::Frame(Lane::Control, 7, parcel(7)), "frame 7 after 0"),
         ("the last number", Crime::Frame(Lane::Bulk, u64::MAX, parcel(7)), "after 0"),
-        ("too deep", Crime::Frame(Lane::Bulk, 1, Parcel::new(&deep, body(1)).unwrap()), "deeper"),
+        ("too deep", Crime::Frame(Lane::Bulk, 1, deep), "at most 8"),
         ("no instance", Crime::Frame(Lane::Bulk, 1, nameless), "no instance"),
         ("a repeated packet", Crime::Repeat, "seal"),
         ("a reflected packet", Crime::Reflect, "seal"),
