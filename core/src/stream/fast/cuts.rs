@@ -97,6 +97,12 @@ impl Cuts {
         self.targets = self.targets.split_off(&place.next());
     }
 
+    /// Whether so many members bound themselves to the same at a place, whether its cut is here or not.
+    pub(super) fn is_bound_by(&self, needed: usize, place: Round) -> bool {
+        let bound = |tally: &Tally<Digest>| tally.iter().any(|(_, it)| tally.count(it) >= needed);
+        self.marks.get(&place).is_some_and(|mark| bound(&mark.ones) || bound(&mark.twos))
+    }
+
     /// What this member says of the epoch, from the base on.
     pub(super) fn claims(&self) -> Vec<Claim> {
         let prepared = |place: &Round, chain: &Digest| {

@@ -117,7 +117,8 @@
 //! for nothing that comes later need show that it is missing, and a leader that passes that lane over
 //! would be borne by all who have not seen it. Whoever comes to a place at which another one waits says
 //! what it stores, even if that one had said that it waits before; and who knows that `f + 1` are ahead
-//! waits, though it lacks nothing that it knows of.
+//! waits, though it lacks nothing that it knows of; so does who knows that `f + 1` bound themselves to an
+//! item that it never saw.
 //!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
 //! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds

@@ -232,6 +232,7 @@ impl Fast {
             || !self.cuts.targets.is_empty()
             || self.closing.is_some()
             || self.catch_up.low(one) > self.place
+            || self.cuts.is_bound_by(one, self.place.next())
     }
 
     /// Gives the signs of life that are due, asks again, leaves.
