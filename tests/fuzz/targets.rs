@@ -345,7 +345,7 @@ enum Part {
 }
 
 /// All of them.
-const PARTS: [Part; PARTS_COUNT] = [
+const PARTS: &[Part] = &[
     Part::Signature(0),
     Part::Signature(1),
     Part::Signature(2),
@@ -358,4 +358,4 @@ const PARTS: [Part; PARTS_COUNT] = [
 ];
 
 /// How many there are.
-pub(crate) const PARTS_COUNT: usize = 9;
+pub(crate) const PARTS_COUNT: usize = PARTS.len();

@@ -2,10 +2,9 @@
 //! knowing: others that are slower or faster than it, and a leader that makes use of that.
 
 use maftia_core::{
-    id::{PartyId, Slot},
-    seat::Owner,
+    id::Slot,
     sim::{
-        Group, Letter, Pick, Rng, World,
+        Group, Letter,
         adversary::{Random, Script},
         behaviour::{Behaviour, Corrupted, Crash, Outgoing},
         oracle, p, property,
@@ -16,29 +15,9 @@ use maftia_core::{
 };
 
 use crate::{
-    group::{delivered, ends, group, seated, submit, take_all},
+    group::{delivered, ends, group, holding, seated, submit, take_all},
     misrule::Cuts,
 };
-
-/// Delivers what is not held back, and ends the run when nothing else is left.
-fn holding(
-    held: impl Fn(PartyId, PartyId, &Letter) -> bool + Send + 'static,
-) -> Script<impl FnMut(&World, &mut Rng) -> Option<Pick> + Send> {
-    let number = |owner: Owner| match owner {
-        Owner::Party(_, party) => Some(party),
-        Owner::Client(_) => None,
-    };
-    Script(move |world: &World, rng: &mut Rng| {
-        let pool = world.pool();
-        let free = |queue: &usize| {
-            let letter = &pool.head(*queue).letter;
-            let ends = letter.frame().and_then(|(from, to, _)| number(from).zip(number(to)));
-            ends.is_none_or(|(from, to)| !held(from, to, letter))
-        };
-        let free: Vec<_> = (0..pool.queues()).filter(free).collect();
-        (!free.is_empty()).then(|| Pick::head(*rng.choose(&free)))
-    })
-}
 
 /// One that hears a leader and is slow to hear the others has no room for what comes ahead of it, and
 /// then lacks nothing that it knows of.
@@ -49,8 +28,10 @@ fn one_who_lacks_nothing_that_it_knows_of_comes_level_in_a_group_at_rest() {
         let mut group: Group<Fast> = group(4, seed, Spec::default());
         // Nobody has waited for so long that it would say so.
         group.set_pace(0);
-        group
-            .set_adversary(holding(move |from, to, _| to == last && ![p(0), last].contains(&from)));
+        let heard = [p(0), last].map(Group::<Fast>::owner);
+        group.set_adversary(Script(holding(move |from, to, _| {
+            to == heard[1] && !heard.contains(&from)
+        })));
         take_all(&mut group);
         // The room for a lane holds as many as the window of places.
         let payload = "x".repeat(276_000);
@@ -81,9 +62,11 @@ fn a_lane_for_which_a_slow_member_had_no_room_is_not_passed_over_for_ever() {
         let mut group: Group<Fast> = group(4, seed, spec);
         group = group.corrupt(leader, Crash::after(u64::MAX));
         group.set_steps_max(4_000_000);
-        group.set_adversary(holding(move |from, to, _| {
-            to == slow && [leader, quick].contains(&from)
-        }));
+        let owners = [leader, slow, quick, over].map(Group::<Fast>::owner);
+        let late =
+            move |from, to, _: &Letter| to == owners[1] && [owners[0], owners[2]].contains(&from);
+        let deaf = move |from, to, _: &Letter| from == owners[3] && to == owners[0];
+        group.set_adversary(Script(holding(late)));
         take_all(&mut group);
         // The room for a lane holds 31 of them, and the window of places all.
         let large = "x".repeat(560_000);
@@ -92,13 +75,12 @@ fn a_lane_for_which_a_slow_member_had_no_room_is_not_passed_over_for_ever() {
             group.run();
         }
         assert_eq!(delivered(group.outputs(quick)).len(), 40);
-        let deaf = move |from, to, _: &Letter| from == over && to == leader;
-        group.set_adversary(holding(move |from, to, letter| {
-            deaf(from, to, letter) || (to == slow && [leader, quick].contains(&from))
-        }));
+        group.set_adversary(Script(holding(move |from, to, letter| {
+            deaf(from, to, letter) || late(from, to, letter)
+        })));
         submit(&mut group, over, &format!("passed over {large}"));
         group.run();
-        group.set_adversary(holding(deaf));
+        group.set_adversary(Script(holding(deaf)));
         let comes = |group: &Group<Fast>| {
             delivered(group.outputs(slow))
                 .iter()
@@ -154,9 +136,10 @@ fn one_who_waits_at_a_place_before_the_others_come_is_heard() {
         let second = |letter: &Letter| {
             matches!(letter.message::<Fast>(), Some(Message::Bind { phase: Phase::Two, .. }))
         };
-        group.set_adversary(holding(move |from, to, letter| {
-            from != to && to != ahead && second(letter)
-        }));
+        let first = Group::<Fast>::owner(ahead);
+        group.set_adversary(Script(holding(move |from, to, letter| {
+            from != to && to != first && second(letter)
+        })));
         take_all(&mut group);
         for (party, payload) in [(one, "first"), (ahead, "passed over")] {
             submit(&mut group, party, payload);

@@ -18,7 +18,7 @@ use maftia_core::{
     protocol::Protocol,
     seat::Owner,
     sim::{
-        Group, Pick, Rng, World,
+        Group,
         adversary::{Random, Script},
         behaviour::{
             Behaviour, Corrupted, Crash, Equivocate, Late, Mute, Outgoing, Replay, Withhold,
@@ -161,15 +161,9 @@ fn leaders_that_pass_one_lane_over_are_left() {
         for liar in PartyId::all(n).take(liars.len()) {
             group = group.corrupt(liar, Crash::after(u64::MAX));
         }
-        group.set_adversary(Script(move |world: &World, rng: &mut Rng| {
-            let pool = world.pool();
-            let heard = |queue: &usize| match pool.head(*queue).letter.frame() {
-                Some((from, to, _)) => from != over || !leaders.contains(&to),
-                None => true,
-            };
-            let free: Vec<_> = (0..pool.queues()).filter(heard).collect();
-            if free.is_empty() { None } else { Some(Pick::head(*rng.choose(&free))) }
-        }));
+        group.set_adversary(Script(crate::group::holding(move |from, to, _| {
+            from == over && leaders.contains(&to)
+        })));
         let mut submitted = send(&mut group, n, 2);
         let waits = |group: &Group<Fast>| {
             let told = |party| delivered(group.outputs(party));

@@ -8,7 +8,7 @@ use maftia_core::{
     protocol::Protocol,
     seat::Owner,
     sim::{
-        Group, Pick, Rng, World,
+        Group, Letter, Pick, Rng, World,
         adversary::{Random, Relents, Script},
         behaviour::{Equivocate, Mute, Withhold},
         oracle::{self, Run},
@@ -210,21 +210,27 @@ pub(crate) fn deliver_by<S: Stream>(
     }
 }
 
+/// Delivers what is not held back, and ends the run when nothing else is left.
+pub(crate) fn holding(
+    held: impl Fn(Owner, Owner, &Letter) -> bool + Send,
+) -> impl FnMut(&World, &mut Rng) -> Option<Pick> + Send {
+    move |world, rng| {
+        let pool = world.pool();
+        let free = |queue: &usize| {
+            let letter = &pool.head(*queue).letter;
+            letter.frame().is_none_or(|(from, to, _)| !held(from, to, letter))
+        };
+        let free: Vec<_> = (0..pool.queues()).filter(free).collect();
+        (!free.is_empty()).then(|| Pick::head(*rng.choose(&free)))
+    }
+}
+
 /// Delivers nothing to or from `who`, and ends the run when nothing else is left.
 pub(crate) fn without<S: Stream>(
     who: PartyId,
 ) -> impl FnMut(&World, &mut Rng) -> Option<Pick> + Send {
     let who = Group::<S>::owner(who);
-    move |world, rng| {
-        let pool = world.pool();
-        let free: Vec<_> = (0..pool.queues())
-            .filter(|queue| {
-                let ends = pool.head(*queue).letter.frame();
-                ends.is_none_or(|(from, to, _)| from != who && to != who)
-            })
-            .collect();
-        if free.is_empty() { None } else { Some(Pick::head(*rng.choose(&free))) }
-    }
+    holding(move |from, to, _| from == who || to == who)
 }
 
 /// A group of which one party hears nothing for so many rounds, and then everything.
