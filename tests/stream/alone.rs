@@ -6,16 +6,19 @@ use maftia_core::{
     sim::{
         Group, Letter,
         adversary::{Random, Script},
-        behaviour::{Behaviour, Corrupted, Crash, Outgoing},
+        behaviour::{Behaviour, Corrupted, Crash, Outgoing, Withhold},
         oracle, p, property,
     },
-    stream::fast::{Fast, Message, Phase, Spec},
+    stream::{
+        atomic::{Input, Output},
+        fast::{Fast, Message, Phase, Spec},
+    },
     time::Span,
     wire,
 };
 
 use crate::{
-    group::{delivered, ends, group, holding, seated, submit, take_all},
+    group::{delivered, ends, group, holding, seated, submit, take_all, without},
     misrule::Cuts,
 };
 
@@ -154,5 +157,59 @@ fn one_who_waits_at_a_place_before_the_others_come_is_heard() {
         group.run();
         assert_eq!(delivered(group.outputs(one)).len(), 2, "nobody waits alone");
         oracle::no_slander(&group).unwrap();
+    });
+}
+
+/// A leader that tells one member nothing, and submits something itself: that member has neither the cut
+/// nor the batch, only the binds of the others, who need nothing of it.
+#[test]
+fn one_to_whom_a_leader_tells_nothing_comes_level_in_a_group_at_rest() {
+    property(8, |seed| {
+        let (leader, last) = (p(0), p(3));
+        let impatience = (seed % 2 == 0).then(|| Span::millis(200));
+        let mut group: Group<Fast> = group(4, seed, Spec { impatience, ..Spec::default() });
+        group = group.corrupt(leader, Withhold::from_all_but([p(1), p(2)]));
+        take_all(&mut group);
+        for count in 1..4 {
+            submit(&mut group, leader, "x");
+            group.run();
+            for party in [p(1), p(2), last] {
+                assert_eq!(delivered(group.outputs(party)).len(), count, "{party}");
+            }
+        }
+        oracle::no_slander(&group).unwrap();
+    });
+}
+
+/// Members need not keep as much as each other: with one that keeps what comes next, one that does not,
+/// and a liar that says nothing, it is neither told nor gone by the word of two.
+#[test]
+fn one_who_is_told_by_too_few_and_refused_by_too_few_says_that_it_is_behind() {
+    property(8, |seed| {
+        let (liar, last) = (p(0), p(3));
+        let impatience = (seed % 2 == 0).then(|| Span::millis(200));
+        let mut group: Group<Fast> = seated(4, seed, |party| {
+            let items_kept = if party == p(1) { 2 } else { Spec::default().items_kept };
+            Spec { items_kept, impatience, ..Spec::default() }
+        });
+        group = group.corrupt(liar, Withhold::from_all_but([p(1), p(2)]));
+        group.set_adversary(Script(without::<Fast>(last)));
+        take_all(&mut group);
+        for at in 0..120 {
+            submit(&mut group, p(1 + at % 2), &format!("{at}"));
+            group.run();
+        }
+        let behind = |group: &Group<Fast>| group.outputs(last).contains(&Output::Behind);
+        assert!(!behind(&group) && delivered(group.outputs(p(2))).len() == 120);
+        group.set_adversary(Random);
+        group.run();
+        let level = delivered(group.outputs(last)).len() == 120;
+        assert!(level || behind(&group), "it waits for what nobody tells");
+        let end = ends(group.outputs(p(1))).pop().unwrap();
+        group.input(last, Input::Resume { position: end });
+        submit(&mut group, last, "back again");
+        group.run();
+        let slot = |party| ends(group.outputs(party)).last().map(|end| end.slot);
+        assert_eq!((slot(p(1)), slot(last)), (Some(Slot::new(121)), Some(Slot::new(121))));
     });
 }

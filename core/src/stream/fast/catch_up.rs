@@ -187,10 +187,21 @@ impl Fast {
         if std::mem::take(&mut self.catch_up.news) {
             self.want_ahead(fx);
         }
-        if self.catch_up.gone.len() >= one && !self.catch_up.reported {
+        if self.is_left_behind(one) && !self.catch_up.reported {
             self.catch_up.reported = true;
             fx.output(Output::Behind);
         }
+    }
+
+    /// Whether nobody will tell what comes next: `f + 1` do not keep it; or, when it has not come for
+    /// long, so few do that they are no `f + 1`. Members need not keep as much as each other.
+    fn is_left_behind(&self, one: usize) -> bool {
+        let (gone, next) = (&self.catch_up.gone, self.place.next());
+        let told = self.catch_up.told.get(&next).into_iter().flat_map(BTreeMap::keys);
+        let answered = gone.iter().chain(told).collect::<BTreeSet<_>>().len();
+        let long = self.catch_up.urgent || !self.has_clock();
+        let split = || answered >= one && self.catch_up.agreed(next, one).is_none();
+        gone.len() >= one || (!gone.is_empty() && long && split())
     }
 
     fn fetch(&mut self, fx: &mut Effects<'_, Self>) {
@@ -328,6 +339,9 @@ impl Fast {
         if from == me || !self.may_send(from, ANSWER_MIN) {
             return;
         }
+        if self.catch_up.seeking {
+            fx.send(from, Message::Fetch { from: self.place.next() });
+        }
         self.ask_again(from, fx);
         self.repeat_lane(from, seq, fx);
         let tops = self.lanes.iter().filter(|(lane, _)| *lane != me);
@@ -349,7 +363,8 @@ impl Fast {
                     fx.send(from, Message::Bind { life, phase, place, chain, heads });
                 }
             }
-            let cut = mark.cut.and_then(|cut| self.cuts.items.get(&place)?.get(&cut));
+            // Also one that is delivered: without it the binds for it are of no use.
+            let cut = mark.cut.and_then(|cut| self.item(place, cut));
             if let Some(item) = cut.filter(|_| self.leader(fx) == me) {
                 fx.send(from, Message::Cut { place, item: item.clone() });
             }
@@ -360,9 +375,6 @@ impl Fast {
     /// what they send this one, and a liar can ask for this without end.
     fn ask_again(&mut self, from: PartyId, fx: &mut Effects<'_, Self>) {
         self.catch_up.coming.values_mut().for_each(|coming| coming.lost(from));
-        if self.catch_up.seeking {
-            fx.send(from, Message::Fetch { from: self.place.next() });
-        }
         for (place, chain) in &self.catch_up.wanted {
             fx.send(from, Message::WantItem { place: *place, chain: *chain });
         }
@@ -396,8 +408,7 @@ impl Fast {
         let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(party).top().seq);
         fx.send(party, Message::Recall { epoch, at, seq });
         fx.send(party, Message::Fetch { from: at.next() });
-        self.catch_up.wanted.clear();
-        self.catch_up.coming.values_mut().for_each(|coming| coming.lost(party));
+        self.ask_again(party, fx);
     }
 
     /// Jumps to a checkpoint of the user.

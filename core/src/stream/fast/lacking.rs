@@ -34,13 +34,28 @@ pub(super) struct Coming {
     asked: BTreeSet<PartyId>,
     /// What each member that was ever asked has sent: a late answer is as good as any.
     parts: BTreeMap<PartyId, Vec<Batch>>,
+    /// How many batches each had sent when nothing had happened for long the last time.
+    urged: BTreeMap<PartyId, usize>,
 }
 
 impl Coming {
-    /// Nothing has happened for long: another one is asked, and those again that said nothing.
+    fn new(after: Head, to: Head) -> Self {
+        let (asked, parts, urged) = Default::default();
+        Self { after, to, most: 0, asked, parts, urged }
+    }
+
+    /// Nothing has happened for long: another one is asked, and those again that sent nothing since it
+    /// was so the last time. Who stopped on the way had no room for more then.
     pub(super) fn urge(&mut self) {
         self.most += 1;
-        self.asked.retain(|party| self.parts.get(party).is_some_and(|parts| !parts.is_empty()));
+        for (party, parts) in &mut self.parts {
+            let before = self.urged.entry(*party).or_default();
+            if parts.len() == *before {
+                self.asked.remove(party);
+                parts.clear();
+            }
+            *before = parts.len();
+        }
     }
 
     /// This member has it by now: if it was asked too early, it is asked again.
@@ -107,6 +122,17 @@ impl Fast {
         }
     }
 
+    /// An item that is under way, or delivered and kept.
+    pub(super) fn item(&self, place: Round, chain: Digest) -> Option<&Item> {
+        let open = self.cuts.items.get(&place).and_then(|items| items.get(&chain));
+        let kept = || {
+            let at = self.catch_up.kept.binary_search_by_key(&place, |(at, _)| *at).ok()?;
+            let (_, item) = self.catch_up.kept.get(at)?;
+            (item.chain(place) == chain).then_some(item)
+        };
+        open.or_else(kept)
+    }
+
     /// Sends an item to one who lacks it.
     pub(super) fn on_want_item(
         &mut self,
@@ -115,10 +141,7 @@ impl Fast {
         chain: Digest,
         fx: &mut Effects<'_, Self>,
     ) {
-        let open = self.cuts.items.get(&place).and_then(|items| items.get(&chain));
-        let kept = self.catch_up.kept.iter().find(|(at, _)| *at == place);
-        let kept = kept.map(|(_, item)| item).filter(|item| item.chain(place) == chain);
-        if let Some(item) = open.or(kept).cloned()
+        if let Some(item) = self.item(place, chain).cloned()
             && from != fx.seat().me()
             && self.may_send(from, ANSWER_MIN)
         {
@@ -191,10 +214,9 @@ impl Fast {
         fx: &mut Effects<'_, Self>,
     ) {
         for (lane, after, to) in lacks {
-            let (asked, parts) = Default::default();
-            let fresh = Coming { after, to, most: first, asked, parts };
             let stretch = (lane, after.seq, to.chain);
-            let coming = self.catch_up.coming.entry(stretch).or_insert(fresh);
+            let fresh = || Coming::new(after, to);
+            let coming = self.catch_up.coming.entry(stretch).or_insert_with(fresh);
             coming.most = coming.most.max(first);
             // They share the work: each is the first one for other batches.
             let turn = |party: &PartyId| {
