@@ -307,20 +307,12 @@ impl<B: Carrier> Lane<B> {
         let number = self.next - 1;
         let item =
             wire::decode::<Item>(&item).map_err(|error| Fault::Undecodable(error.to_string()));
-        let item = item.and_then(|item| match item {
-            Item::Batch(batch) => match batch.check() {
-                Ok(()) if !batch.is_empty() => Ok(Some(batch)),
-                Ok(()) => Err(Fault::Improper("an item without payloads".into())),
-                Err(error) => Err(Fault::Improper(error.to_string())),
-            },
-            Item::Close => Ok(None),
-        });
-        match item {
-            Ok(Some(batch)) => {
+        match item.and_then(|item| item.check().map(|()| item)) {
+            Ok(Item::Batch(batch)) => {
                 fx.output(Output::Deliver { number, batch });
                 self.settle(fx);
             }
-            Ok(None) => self.end(fx),
+            Ok(Item::Close) => self.end(fx),
             Err(fault) => fx.accuse(self.sender, fault),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::stream::batch::Batch;
+use crate::{fault::Fault, stream::batch::Batch};
 #[cfg(any(test, feature = "sim"))]
 use crate::{seat::Seat, stream::contents::Content};
 
@@ -22,15 +22,25 @@ pub(super) enum Item {
     Close,
 }
 
+impl Item {
+    /// Whether a receiver takes it.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        match self {
+            Self::Batch(batch) if batch.is_empty() => {
+                Err(Fault::Improper("an item without payloads".into()))
+            }
+            Self::Batch(batch) => batch.check().map_err(|error| Fault::Improper(error.to_string())),
+            Self::Close => Ok(()),
+        }
+    }
+}
+
 #[cfg(any(test, feature = "sim"))]
 impl Content for Item {
     const NAME: &'static str = "item of a sender";
 
     fn judge(&self, _: &Seat) -> bool {
-        match self {
-            Self::Batch(batch) => !batch.is_empty() && batch.check().is_ok(),
-            Self::Close => true,
-        }
+        self.check().is_ok()
     }
 }
 
