@@ -2,7 +2,8 @@
 //! knowing: others that are slower or faster than it, and a leader that makes use of that.
 
 use maftia_core::{
-    id::Slot,
+    id::{Round, Slot},
+    seat::Owner,
     sim::{
         Group, Letter,
         adversary::{Random, Script},
@@ -211,5 +212,118 @@ fn one_who_is_told_by_too_few_and_refused_by_too_few_says_that_it_is_behind() {
         group.run();
         let slot = |party| ends(group.outputs(party)).last().map(|end| end.slot);
         assert_eq!((slot(p(1)), slot(last)), (Some(Slot::new(121)), Some(Slot::new(121))));
+    });
+}
+
+/// What a member said while it waited is lost, when it has said it for the last time: it says it again,
+/// since the one to whom it was said hears of the loss.
+#[test]
+fn one_whose_signs_are_lost_comes_level_in_a_group_at_rest() {
+    property(8, |seed| {
+        let (leader, last) = (p(0), p(3));
+        let impatience = (seed % 2 == 0).then(|| Span::millis(200));
+        let mut group: Group<Fast> = group(4, seed, Spec { impatience, ..Spec::default() });
+        group = group.corrupt(leader, Withhold::from_all_but([p(1), p(2)]));
+        let [one, from] = [p(1), last].map(Group::<Fast>::owner);
+        group.set_adversary(Script(holding(move |who, to, _| who == from && to == one)));
+        take_all(&mut group);
+        submit(&mut group, leader, "x");
+        group.run();
+        assert!(
+            delivered(group.outputs(last)).is_empty() && delivered(group.outputs(p(1))).len() == 1
+        );
+        group.lose(from, one);
+        group.set_adversary(Random);
+        group.run();
+        assert_eq!(delivered(group.outputs(last)).len(), 1);
+    });
+}
+
+/// One who left alone goes on being told, however long the others stay.
+#[test]
+fn one_who_left_alone_is_told_all_that_the_others_order() {
+    property(4, |seed| {
+        let (leader, last) = (p(0), p(3));
+        let mut group: Group<Fast> = seated(4, seed, |party| {
+            let patience = if party == last { 1 } else { Spec::default().patience };
+            Spec { patience, impatience: None, ..Spec::default() }
+        });
+        group = group.corrupt(leader, Withhold::from_all_but([p(1), p(2)]));
+        let stalls = Group::<Fast>::owner(leader);
+        group.set_adversary(Script(holding(move |from, _, _| from == stalls)));
+        take_all(&mut group);
+        submit(&mut group, p(1), "first");
+        let mut left = false;
+        group.run_while(|world| {
+            let leaves =
+                |letter: &Letter| matches!(letter.message::<Fast>(), Some(Message::Leave { .. }));
+            let pool = world.pool();
+            left |= (0..pool.queues()).any(|queue| leaves(&pool.head(queue).letter));
+            !left
+        });
+        assert!(left, "the last one leaves");
+        group.set_adversary(Random);
+        for count in 1..80 {
+            group.run();
+            for party in [p(1), p(2), last] {
+                assert_eq!(delivered(group.outputs(party)).len(), count, "{party}");
+            }
+            submit(&mut group, p(1 + count as u16 % 2), "more");
+        }
+        let end = ends(group.outputs(p(1))).pop().unwrap();
+        assert_eq!(end.first, leader, "the others stayed");
+    });
+}
+
+/// Says to one member only which items come up to a place.
+#[derive(Clone, Debug)]
+struct CutsUpTo(Round, Owner);
+
+impl Behaviour for CutsUpTo {
+    fn name(&self) -> &'static str {
+        "cuts up to"
+    }
+
+    fn send(&mut self, frame: Outgoing, cx: &mut Corrupted<'_>) {
+        let cut = |place: Round| place <= self.0;
+        if frame.to != self.1
+            || matches!(wire::decode(&frame.bytes), Ok(Message::Cut { place, .. }) if cut(place))
+        {
+            cx.send(frame);
+        }
+    }
+
+    fn boxed(&self) -> Box<dyn Behaviour> {
+        Box::new(self.clone())
+    }
+}
+
+/// Binds for a place that was too far when they came count as a word that there is something: a member
+/// that comes to the place before it hears nothing else of it.
+#[test]
+fn one_for_whom_binds_came_too_early_comes_level_in_a_group_at_rest() {
+    property(4, |seed| {
+        let (leader, last) = (p(0), p(3));
+        let mut group: Group<Fast> = group(4, seed, Spec::default());
+        let [one, other, to] = [p(1), p(2), last].map(Group::<Fast>::owner);
+        group = group.corrupt(leader, CutsUpTo(Round::new(64), to));
+        // Nobody has waited for so long that it would say so.
+        group.set_pace(0);
+        group.set_adversary(Script(holding(move |from, at, _| at == to && from != to)));
+        take_all(&mut group);
+        for at in 1..=65 {
+            submit(&mut group, if at < 65 { p(1) } else { leader }, &format!("{at}"));
+            group.run();
+        }
+        assert_eq!(ends(group.outputs(p(1))).len(), 65);
+        for silent in [[one, other], [other, other]] {
+            group.set_adversary(Script(holding(move |from, at, _| {
+                at == to && silent.contains(&from)
+            })));
+            group.run();
+        }
+        group.set_adversary(Random);
+        group.run();
+        assert_eq!(ends(group.outputs(last)).len(), 65);
     });
 }

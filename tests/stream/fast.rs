@@ -231,7 +231,7 @@ impl Giant {
         let chain = Digest::of("giant", b"");
         let head = |seq| Head { seq, chain };
         let heads = || vec![(p(0), head(number))];
-        let giant = Life { epoch: number, count: number, at: far };
+        let giant = Life { epoch: number, count: number, at: far, stood: far };
         let phase = Phase::One;
         let bind = |life, phase, place, heads| Message::Bind { life, phase, place, chain, heads };
         let item = |epoch, heads| Item { epoch, after: chain, closes: None, heads };
@@ -239,8 +239,8 @@ impl Giant {
         let part = |after, seq| Message::Part { lane: p(0), after, to: chain, seq, batch: batch() };
         vec![
             Message::Fetch { from: far },
-            Message::Recall { epoch: 0, at: far, seq: number },
-            Message::Recall { epoch: 0, at: Round::FIRST, seq: number },
+            Message::Recall { epoch: 0, at: far, seq: number, back: false },
+            Message::Recall { epoch: 0, at: Round::FIRST, seq: number, back: true },
             Message::Told { first: far, items: Vec::new(), at: far },
             Message::Told { first: near, items: vec![item(number, heads())], at: near },
             Message::Gone { at: far },
@@ -257,6 +257,7 @@ impl Giant {
             Message::Item { place: far, item: item(0, Vec::new()) },
             Message::Item { place: near, item: item(number, heads()) },
             bind(giant, phase, far, heads()),
+            Message::Heads { life: Life { stood: far, ..life }, heads: Vec::new() },
             bind(Life { epoch: number, ..life }, phase, near, Vec::new()),
             bind(life, Phase::Two, near, heads()),
             bind(life, phase, far, Vec::new()),
@@ -276,7 +277,7 @@ impl Behaviour for Giant {
         if !instance.path().is_empty() {
             return;
         }
-        let life = Life { epoch: 0, count: cx.step, at: Round::FIRST };
+        let life = Life { epoch: 0, count: cx.step, at: Round::FIRST, stood: Round::FIRST };
         // Out of reach, the first one that is, the last one that is let in, and what is only far.
         let number = *cx.rng.choose(&[u64::MAX, (1 << 62) + 1, 1 << 62, (1 << 62) - 1, 1 << 40]);
         let words = Self::words(life, number);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::PartyId;
 
-/// What an answer counts for at least, in bytes: about what it takes to make.
+/// What a question counts for, in bytes, beside what is sent: about what an answer takes to make.
 pub(super) const ANSWER_MIN: usize = 4 << 10;
 
 /// How many times as much as is ordered, and as is kept, is sent again to a member. Once is enough;
@@ -23,13 +23,13 @@ impl SentAgain {
     pub(super) fn may_send(&mut self, to: PartyId, weight: usize, kept: usize) -> bool {
         let sent = self.0.entry(to).or_default();
         let may = *sent <= SENT_AGAIN_MAX * kept;
-        *sent += if may { weight.max(ANSWER_MIN) } else { 0 };
+        *sent += if may { weight } else { 0 };
         may
     }
 
-    /// So much was ordered.
-    pub(super) fn forgive(&mut self, weight: usize) {
-        let weight = SENT_AGAIN_MAX * weight.max(ANSWER_MIN);
+    /// So much was ordered, in pieces that are asked for one by one.
+    pub(super) fn forgive(&mut self, weight: usize, pieces: usize) {
+        let weight = SENT_AGAIN_MAX * (weight + ANSWER_MIN * pieces);
         self.0.values_mut().for_each(|sent| *sent = sent.saturating_sub(weight));
     }
 }
@@ -48,10 +48,20 @@ mod tests {
         assert_eq!(ask(&mut again, one), 4 * kept + batch, "to the last one that fits");
         assert_eq!(ask(&mut again, one), 0);
         assert_eq!(ask(&mut again, other), 4 * kept + batch, "others have theirs");
-        again.forgive(2 * batch);
+        again.forgive(2 * batch, 0);
         assert_eq!(ask(&mut again, one), 8 * batch);
         // Questions that cost few bytes to answer are bounded, too.
-        let answers = (0..100_000).filter(|_| again.may_send(PartyId::new(3), 1, kept)).count();
-        assert_eq!(answers, 4 * kept / ANSWER_MIN + 1);
+        let answers = (0..100_000).filter(|_| again.may_send(PartyId::new(3), ANSWER_MIN, kept));
+        assert_eq!(answers.count(), 4 * kept / ANSWER_MIN + 1);
+    }
+
+    #[test]
+    fn what_is_ordered_can_be_sent_again_however_small_its_parts() {
+        let (mut again, one, kept, part) = (SentAgain::default(), PartyId::new(1), 1 << 20, 129);
+        for _ in 0..1_000 {
+            assert!(again.may_send(one, ANSWER_MIN, kept));
+            assert!((0..256).all(|_| again.may_send(one, part, kept)));
+            again.forgive(256 * part, 1);
+        }
     }
 }

@@ -152,7 +152,7 @@ impl Certified {
         (after, to): (u64, Head),
         fx: &mut Effects<'_, Self>,
     ) {
-        if from == fx.seat().me() {
+        if from == fx.seat().me() || !self.may_send(from, ANSWER_MIN) {
             return;
         }
         let Some(links) = self.chain(owner).back_from(to, after) else {

@@ -206,6 +206,7 @@ impl Certified {
 
     /// Keeps the batches of a round for those who are behind, and no more than the limits allow.
     fn keep(&mut self, cut: Cut, weight: usize) {
+        self.sent_again.forgive(weight, 1 + cut.len());
         self.kept.push_back(cut);
         self.kept_bytes += weight;
         while self.kept.len() > 2
@@ -217,7 +218,6 @@ impl Certified {
                 self.kept_bytes -= self.lanes[lane.index()].trim(head.seq).min(self.kept_bytes);
             }
         }
-        self.sent_again.forgive(weight);
     }
 
     /// Lanes are ordered further.

@@ -9,13 +9,13 @@ use super::{
     cuts::WINDOW,
     item::{Head, Item, Memo},
     lacking::Coming,
-    lanes::{LANE_BYTES_MAX, Lanes},
-    message::{Message, Phase, TOLD_MAX},
+    lanes::Lanes,
+    message::{Message, TOLD_MAX},
 };
 use crate::{
     crypto::Digest,
     effects::Effects,
-    id::{PartyId, Peer, Round},
+    id::{PartyId, Round},
     stream::{
         again::{ANSWER_MIN, SentAgain},
         atomic::{Output, Position},
@@ -32,7 +32,9 @@ pub(super) type Stretch = (PartyId, u64, Digest);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct CatchUp {
     /// How many items each member has delivered, by its word.
-    pub(super) reached: BTreeMap<PartyId, Round>,
+    reached: BTreeMap<PartyId, Round>,
+    /// How many it had when it left its epoch, or has.
+    stood: BTreeMap<PartyId, Round>,
     /// The members that are in a later epoch, by their word.
     ahead: BTreeMap<PartyId, u64>,
     /// Of whom frames of an epoch up to this one may be lost.
@@ -43,7 +45,7 @@ pub(super) struct CatchUp {
     gone: BTreeSet<PartyId>,
     reported: bool,
     /// Whether this member is catching up.
-    seeking: bool,
+    pub(super) seeking: bool,
     /// Everything below was asked for.
     fetched: Round,
     /// The items that were asked for.
@@ -71,6 +73,13 @@ pub(super) struct CatchUp {
     pub(super) sent_again: SentAgain,
 }
 
+/// The place that `needed` members reached.
+fn low(places: &BTreeMap<PartyId, Round>, needed: usize) -> Round {
+    let mut places: Vec<_> = places.values().copied().collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    places.get(needed - 1).copied().unwrap_or_default()
+}
+
 impl CatchUp {
     /// A member says where it is.
     pub(super) fn reached(&mut self, from: PartyId, at: Round, epoch: u64, mine: u64) {
@@ -84,9 +93,14 @@ impl CatchUp {
 
     /// `needed` members have delivered up to here.
     pub(super) fn low(&self, needed: usize) -> Round {
-        let mut places: Vec<_> = self.reached.values().copied().collect();
-        places.sort_unstable_by(|a, b| b.cmp(a));
-        places.get(needed - 1).copied().unwrap_or_default()
+        low(&self.reached, needed)
+    }
+
+    /// A member says how far its state speaks of what it delivered. Up to where those of `needed` do.
+    pub(super) fn stood(&mut self, from: PartyId, at: Round, needed: usize) -> Round {
+        let known = self.stood.entry(from).or_default();
+        *known = at.max(*known);
+        low(&self.stood, needed)
     }
 
     /// Whether another member gave its last pulse here.
@@ -239,7 +253,7 @@ impl Fast {
             .collect();
         for (party, seq) in gaps {
             if party != fx.seat().me() {
-                fx.send(party, Message::Recall { epoch, at, seq });
+                fx.send(party, Message::Recall { epoch, at, seq, back: false });
             }
         }
     }
@@ -264,7 +278,7 @@ impl Fast {
             return;
         }
         self.catch_up.wants.remove(&party);
-        let at = self.stands();
+        let at = self.place;
         let kept = self.catch_up.kept.iter().filter(|(place, _)| (first..end).contains(place));
         let items: Vec<_> = kept.cloned().collect();
         if items.first().is_none_or(|(place, _)| *place != first) {
@@ -326,89 +340,6 @@ impl Fast {
         if at > self.place {
             self.catch_up.gone.insert(from);
         }
-    }
-
-    /// Says again what this member said in its epoch.
-    pub(super) fn on_recall(
-        &mut self,
-        from: PartyId,
-        (epoch, at, seq): (u64, Round, u64),
-        fx: &mut Effects<'_, Self>,
-    ) {
-        let me = fx.seat().me();
-        if from == me || !self.may_send(from, ANSWER_MIN) {
-            return;
-        }
-        if self.catch_up.seeking {
-            fx.send(from, Message::Fetch { from: self.place.next() });
-        }
-        self.ask_again(from, fx);
-        self.repeat_lane(from, seq, fx);
-        let tops = self.lanes.iter().filter(|(lane, _)| *lane != me);
-        let heads = tops.map(|(lane, it)| (lane, it.top())).collect();
-        let life = self.life();
-        fx.send(from, Message::Heads { life, heads });
-        if epoch != self.epoch {
-            return;
-        }
-        if self.patience.left {
-            fx.send(from, Message::Leave { epoch });
-        }
-        for (place, mark) in self.cuts.marks.range(at.next()..) {
-            let place = *place;
-            if let Some(chain) = mark.bound {
-                let both = [Phase::One, Phase::Two];
-                for phase in both.into_iter().take(1 + usize::from(mark.prepared)) {
-                    let heads = Vec::new();
-                    fx.send(from, Message::Bind { life, phase, place, chain, heads });
-                }
-            }
-            // Also one that is delivered: without it the binds for it are of no use.
-            let cut = mark.cut.and_then(|cut| self.item(place, cut));
-            if let Some(item) = cut.filter(|_| self.leader(fx) == me) {
-                fx.send(from, Message::Cut { place, item: item.clone() });
-            }
-        }
-    }
-
-    /// What was asked of this member may be lost. Others are not asked again: each answer costs some of
-    /// what they send this one, and a liar can ask for this without end.
-    fn ask_again(&mut self, from: PartyId, fx: &mut Effects<'_, Self>) {
-        self.catch_up.coming.values_mut().for_each(|coming| coming.lost(from));
-        for (place, chain) in &self.catch_up.wanted {
-            fx.send(from, Message::WantItem { place: *place, chain: *chain });
-        }
-    }
-
-    /// Sends again what is not ordered of the own lane.
-    fn repeat_lane(&mut self, to: PartyId, seq: u64, fx: &mut Effects<'_, Self>) {
-        let lane = self.lanes.of(fx.seat().me());
-        let batches: Vec<_> = lane.from(seq.max(lane.ordered().seq) + 1).collect();
-        for (seq, batch) in batches {
-            if !self.may_send(to, batch.weight()) {
-                return;
-            }
-            fx.send(to, Message::Batch { seq, batch });
-        }
-    }
-
-    /// Whether to send this much again to a member.
-    pub(super) fn may_send(&mut self, to: PartyId, weight: usize) -> bool {
-        let kept = self.spec.bytes_kept.max(LANE_BYTES_MAX);
-        self.catch_up.sent_again.may_send(to, weight, kept)
-    }
-
-    /// Frames of this member are lost: has it say them again.
-    pub(super) fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
-        let Some(party) = from.member().filter(|party| fx.seat().has(*party)) else { return };
-        if party == fx.seat().me() {
-            return;
-        }
-        self.catch_up.dropped(party, self.epoch + 1);
-        let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(party).top().seq);
-        fx.send(party, Message::Recall { epoch, at, seq });
-        fx.send(party, Message::Fetch { from: at.next() });
-        self.ask_again(party, fx);
     }
 
     /// Jumps to a checkpoint of the user.

@@ -54,6 +54,8 @@ pub(super) struct Cuts {
     pub(super) targets: BTreeMap<Round, Digest>,
     /// Up to here this member, as the leader, has cut.
     pub(super) issued: Round,
+    /// The last place that each member bound itself to, whether that is kept or not.
+    bound: BTreeMap<PartyId, Round>,
     /// How many payloads it has cut beyond those that it cut together.
     pub(super) odd: u64,
     /// What is said of the epoch begins here.
@@ -69,6 +71,7 @@ impl Cuts {
             marks: BTreeMap::new(),
             items: BTreeMap::new(),
             targets: BTreeMap::new(),
+            bound: BTreeMap::new(),
             issued: place,
             odd: 0,
             base: place,
@@ -89,7 +92,7 @@ impl Cuts {
         self.marks = self.marks.split_off(&self.base.next());
     }
 
-    /// Goes on in the same epoch from a place further on.
+    /// Goes on in the same epoch, which this member has left, from a place further on.
     pub(super) fn jump(&mut self, place: Round, chain: Digest) {
         (self.base, self.trail) = (place, VecDeque::from([chain]));
         self.marks = self.marks.split_off(&place.next());
@@ -97,10 +100,15 @@ impl Cuts {
         self.targets = self.targets.split_off(&place.next());
     }
 
-    /// Whether so many members bound themselves to the same at a place, whether its cut is here or not.
-    pub(super) fn is_bound_by(&self, needed: usize, place: Round) -> bool {
-        let bound = |tally: &Tally<Digest>| tally.iter().any(|(_, it)| tally.count(it) >= needed);
-        self.marks.get(&place).is_some_and(|mark| bound(&mark.ones) || bound(&mark.twos))
+    /// A member bound itself to something at this place.
+    fn bound(&mut self, from: PartyId, place: Round) {
+        let last = self.bound.entry(from).or_default();
+        *last = place.max(*last);
+    }
+
+    /// Whether so many members bound themselves to something after a place, whether it is here or not.
+    pub(super) fn is_bound_beyond(&self, needed: usize, place: Round) -> bool {
+        self.bound.values().filter(|last| **last > place).count() >= needed
     }
 
     /// What this member says of the epoch, from the base on.
@@ -150,6 +158,9 @@ impl Fast {
         item: Item,
         fx: &mut Effects<'_, Self>,
     ) {
+        if item.epoch == self.epoch {
+            self.cuts.bound(from, place);
+        }
         if item.epoch != self.epoch || !self.may_mark(place) {
             return self.catch_up.dropped(from, item.epoch.max(self.epoch));
         }
@@ -187,6 +198,9 @@ impl Fast {
         (place, chain): (Round, Digest),
         fx: &mut Effects<'_, Self>,
     ) {
+        if epoch == self.epoch {
+            self.cuts.bound(from, place);
+        }
         if epoch != self.epoch || !self.may_mark(place) {
             if epoch > self.epoch || place > self.place {
                 self.catch_up.dropped(from, epoch);
@@ -368,7 +382,8 @@ impl Fast {
                 self.slot = self.slot.plus(batch.len() as u64);
             }
         }
-        self.catch_up.sent_again.forgive(batches.iter().flatten().map(Batch::weight).sum());
+        let weight = batches.iter().flatten().map(Batch::weight).sum();
+        self.catch_up.sent_again.forgive(weight, 1 + item.heads.len());
         for (owner, (told, heard)) in self.lanes.order(&item, batches) {
             fx.accuse(owner, Fault::ToldOtherwise { told, heard });
         }

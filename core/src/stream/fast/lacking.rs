@@ -85,17 +85,6 @@ impl CatchUp {
 }
 
 impl Fast {
-    /// Has owners send again what had no room when it came: they have few batches under way, so nothing
-    /// that comes after it need ever show that it is missing.
-    pub(super) fn recall_missed(&mut self, fx: &mut Effects<'_, Self>) {
-        let (me, epoch, at) = (fx.seat().me(), self.epoch, self.place);
-        for (owner, lane) in self.lanes.iter_mut() {
-            if lane.has_missed() && owner != me {
-                fx.send(owner, Message::Recall { epoch, at, seq: lane.top().seq });
-            }
-        }
-    }
-
     /// Asks for the items that are known to be ordered, from the last one down.
     pub(super) fn want_items(&mut self, fx: &mut Effects<'_, Self>) {
         let Cuts { targets, items, .. } = &mut self.cuts;
@@ -247,6 +236,9 @@ impl Fast {
         // No item moves a lane further.
         let span = to.seq.saturating_sub(after.seq);
         if from == fx.seat().me() || !fx.seat().has(lane) || span > LANE_WINDOW {
+            return;
+        }
+        if !self.may_send(from, ANSWER_MIN) {
             return;
         }
         let stored = self.lanes.of(lane).segment(after, to);

@@ -121,7 +121,7 @@ impl Lane {
         let others = self.claims.iter().filter(|(party, _)| **party != me && **party != owner);
         let same = others
             .filter(|(_, claim)| claim.seq > due && self.chain_at(claim.seq) == Some(claim.chain));
-        self.top().seq > due && same.count() + 1 >= needed
+        self.top().seq > due && same.take(needed - 1).count() + 1 >= needed
     }
 
     /// Its owner did not show to all what it showed to a leader, or the leader lied; or it gave members

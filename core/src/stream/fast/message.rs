@@ -37,11 +37,13 @@ pub struct Life {
     pub count: u64,
     /// Where it is: how many items it has delivered.
     pub at: Round,
+    /// How many it had delivered when it left the epoch, if it has: of others its state does not speak.
+    pub stood: Round,
 }
 
 impl Life {
     fn largest(self) -> u64 {
-        self.epoch.max(self.count).max(self.at.number())
+        self.epoch.max(self.count).max(self.at.number()).max(self.stood.number())
     }
 }
 
@@ -100,6 +102,8 @@ pub enum Message {
         at: Round,
         /// The batches of the addressee's lane that the sender has.
         seq: u64,
+        /// Whether this answers a recall; then it is not answered by another.
+        back: bool,
     },
     /// "Tell me the items from this place on."
     Fetch {
@@ -205,7 +209,7 @@ impl Message {
                 place.number().max(item.largest())
             }
             Self::Leave { epoch } => *epoch,
-            Self::Recall { epoch, at, seq } => at.number().max(*epoch).max(*seq),
+            Self::Recall { epoch, at, seq, .. } => at.number().max(*epoch).max(*seq),
             Self::Fetch { from: place } | Self::WantItem { place, .. } => place.number(),
             Self::Told { first, items, at } => {
                 let items = items.iter().map(Item::largest).max().unwrap_or(0);
@@ -241,8 +245,10 @@ mod tests {
         let (far, near) = (Round::new(first), Round::new(rest));
         let head = |seq| Head { seq, chain: digest };
         let heads = |seq| vec![(p(0), head(rest)), (p(1), head(seq))];
-        let life = |epoch, count, at| Life { epoch, count, at };
-        let lives = [life(first, rest, near), life(rest, first, near), life(rest, rest, far)];
+        let life = |epoch, count, at| Life { epoch, count, at, stood: near };
+        let stood = Life { stood: far, ..life(rest, rest, near) };
+        let lives =
+            [life(first, rest, near), life(rest, first, near), life(rest, rest, far), stood];
         let batch = || Batch::of(["word"]);
         let item = |epoch, seq, round, slot| {
             let position = Position { round, slot: Slot::new(slot), ..Position::default() };
@@ -267,9 +273,9 @@ mod tests {
             bind(life(rest, rest, near), far, rest),
             bind(life(rest, rest, near), near, first),
             Message::Leave { epoch: first },
-            Message::Recall { epoch: first, at: near, seq: rest },
-            Message::Recall { epoch: rest, at: far, seq: rest },
-            Message::Recall { epoch: rest, at: near, seq: first },
+            Message::Recall { epoch: first, at: near, seq: rest, back: false },
+            Message::Recall { epoch: rest, at: far, seq: rest, back: false },
+            Message::Recall { epoch: rest, at: near, seq: first, back: false },
             Message::Fetch { from: far },
             told(far, Vec::new(), near),
             told(near, Vec::new(), far),

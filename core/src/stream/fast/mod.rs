@@ -117,8 +117,8 @@
 //! for nothing that comes later need show that it is missing, and a leader that passes that lane over
 //! would be borne by all who have not seen it. Whoever comes to a place at which another one waits says
 //! what it stores, even if that one had said that it waits before; and who knows that `f + 1` are ahead
-//! waits, though it lacks nothing that it knows of; so does who knows that `f + 1` bound themselves to an
-//! item that it never saw.
+//! waits, though it lacks nothing that it knows of; so does who knows that `f + 1` bound themselves further
+//! on, to what it never saw or had no room for.
 //!
 //! *Who is behind* is told items by `f + 1`, and gets the batches from them; beyond what is kept it says
 //! [`Output::Behind`]. So it does when the stream below is behind beyond what is kept there: its rounds
@@ -151,6 +151,7 @@ mod leaving;
 mod message;
 mod own;
 mod patience;
+mod recall;
 mod resolve;
 
 pub use again::Again;
@@ -361,7 +362,9 @@ impl Fast {
                 self.on_pulse(from, life.at);
             }
             Message::Leave { epoch } => self.on_leave_of(from, epoch, fx),
-            Message::Recall { epoch, at, seq } => self.on_recall(from, (epoch, at, seq), fx),
+            Message::Recall { epoch, at, seq, back } => {
+                self.on_recall(from, (epoch, at, seq), back, fx);
+            }
             Message::Fetch { from: first } => self.on_fetch(from, first, fx),
             Message::Told { first, items, at } => self.on_told(from, first, items, at),
             Message::Gone { at } => self.on_gone(from, at),

@@ -180,13 +180,8 @@ impl Patience {
 impl Fast {
     /// The last sign of life, which goes with what this member says.
     pub(super) fn life(&self) -> Life {
-        Life { epoch: self.epoch, count: self.patience.mine, at: self.stands() }
-    }
-
-    /// How many items it says to have delivered. Of those that it delivers after it left its state does
-    /// not speak, so they must not move anybody's base.
-    pub(super) fn stands(&self) -> Round {
-        self.patience.left_at.unwrap_or(self.place)
+        let stood = self.patience.left_at.unwrap_or(self.place);
+        Life { epoch: self.epoch, count: self.patience.mine, at: self.place, stood }
     }
 
     /// Another member gives a sign of life.
@@ -195,7 +190,7 @@ impl Fast {
         if life.epoch == self.epoch {
             self.patience.hear(from, life.count);
         }
-        let low = self.catch_up.low(fx.seat().thresholds().available());
+        let low = self.catch_up.stood(from, life.stood, fx.seat().thresholds().available());
         self.cuts.raise_base(low.min(self.place));
     }
 
@@ -232,7 +227,7 @@ impl Fast {
             || !self.cuts.targets.is_empty()
             || self.closing.is_some()
             || self.catch_up.low(one) > self.place
-            || self.cuts.is_bound_by(one, self.place.next())
+            || self.cuts.is_bound_beyond(one, self.place)
     }
 
     /// Gives the signs of life that are due, asks again, leaves.
@@ -353,7 +348,7 @@ impl Fast {
         for party in self.catch_up.recall(epoch) {
             if party != fx.seat().me() {
                 let seq = self.lanes.of(party).top().seq;
-                fx.send(party, Message::Recall { epoch, at, seq });
+                fx.send(party, Message::Recall { epoch, at, seq, back: false });
             }
         }
     }
