@@ -254,15 +254,15 @@ pub(crate) struct Misstates {
     pub(crate) how: usize,
 }
 
-/// A state as it travels: epoch, base, delivered, claims, and lanes.
-type State = (u64, Round, Round, Vec<(Digest, bool)>, Vec<(u64, Vec<Digest>)>);
+/// A state as it travels: epoch, floor, base, delivered, claims, and lanes.
+type State = (u64, Round, Round, Round, Vec<(Digest, bool)>, Vec<(u64, Vec<Digest>)>);
 
 impl Misstates {
     /// How many lies there are.
-    pub(crate) const WAYS: usize = 8;
+    pub(crate) const WAYS: usize = 9;
 
     fn bend(self, state: State, rng: &mut Rng) -> State {
-        let (epoch, mut base, mut delivered, mut claims, mut lanes) = state;
+        let (epoch, mut floor, mut base, mut delivered, mut claims, mut lanes) = state;
         let invented = || Digest::of("invented", b"");
         match self.how {
             // Never bound itself beyond what it has delivered, and prepared nothing.
@@ -279,7 +279,7 @@ impl Misstates {
             // Speaks of nothing but the last place.
             4 => {
                 claims.drain(..claims.len() - 1);
-                (base, delivered) = (delivered, delivered);
+                (floor, base, delivered) = (delivered, delivered, delivered);
             }
             // Is where it was at the beginning.
             5 => {
@@ -290,12 +290,17 @@ impl Misstates {
             // Stores what nobody sent.
             6 => lanes.iter_mut().for_each(|(_, chains)| chains.push(invented())),
             // Any of its chains is another.
-            _ => {
+            7 => {
                 let place = rng.below(claims.len());
                 claims[place] = (invented(), true);
             }
+            // Came by a checkpoint, and prepared nothing.
+            _ => {
+                claims.drain(..claims.len() - 1);
+                (floor, base) = (Round::FIRST, delivered);
+            }
         }
-        (epoch, base, delivered, claims, lanes)
+        (epoch, floor, base, delivered, claims, lanes)
     }
 
     /// The announcement of a batch below, with a bent state instead.

@@ -350,6 +350,10 @@ impl Fast {
             return;
         }
         let Some(memo) = Memo::read(&position.memo, n) else { return };
+        if memo.epoch == self.epoch {
+            // Its way in the epoch ends here. Others may have left just below, and need its word.
+            self.step_out(self.cuts.base(), self.place, fx);
+        }
         (self.place, self.slot, self.chain) = (position.round, position.slot, position.chain);
         for ((_, lane), head) in self.lanes.iter_mut().zip(&memo.heads) {
             lane.jump(*head);
@@ -367,6 +371,7 @@ impl Fast {
             self.closing = None;
             self.epoch = memo.epoch;
             self.begin(memo.below, fx);
+            self.stay_out(fx);
         } else {
             self.cuts.jump(self.place, self.chain);
         }

@@ -87,16 +87,31 @@ impl Fast {
         over
     }
 
-    /// Takes no more part in the epoch, and says what it knows of it.
+    /// Leaves the epoch because it does not go on.
     pub(super) fn leave(&mut self, fx: &mut Effects<'_, Self>) {
-        self.patience.left = true;
-        self.patience.left_at = Some(self.place);
         self.doubt_lanes(fx);
+        self.step_out(self.cuts.base(), self.place, fx);
+    }
+
+    /// Takes no part in an epoch to which it comes by a checkpoint, since its way there has a gap: what
+    /// others conclude from binds needs members that know their whole way. It prepared nothing here.
+    pub(super) fn stay_out(&mut self, fx: &mut Effects<'_, Self>) {
+        self.step_out(Round::FIRST, Round::FIRST, fx);
+    }
+
+    /// Takes no more part in the epoch, and says what it knows of it: of what it prepared after a floor,
+    /// and how far it delivered, as far as others may count on that.
+    pub(super) fn step_out(&mut self, floor: Round, stood: Round, fx: &mut Effects<'_, Self>) {
+        if std::mem::replace(&mut self.patience.left, true) {
+            return;
+        }
+        self.patience.left_at = Some(stood);
         let tops = self.lanes.iter().map(|(lane, it)| (lane, it.top().seq));
         self.patience.claimed = tops.collect();
         fx.broadcast(Message::Leave { epoch: self.epoch });
         let state = State {
             epoch: self.epoch,
+            floor,
             base: self.cuts.base(),
             delivered: self.place,
             claims: self.cuts.claims(),

@@ -70,32 +70,37 @@
 //!
 //! *Closing.* All members see the same states in the same order. The first ones that *resolve* the
 //! epoch give its outcome. From the highest place that `f + 1` say to have delivered, it is the longest
-//! path that `f + 1` went, on which at each place `n - f` members (whose states reach down to it) did
-//! not prepare anything else, and after which `n - f` prepared nothing. One more item orders what
-//! `f + 1` members store of each lane. Then the next member leads.
+//! path that `f + 1` went, on which at each place `n - f` members (whose states speak of it) did not
+//! prepare anything else, and after which `n - f` prepared nothing. One more item orders what `f + 1`
+//! members store of each lane. Then the next member leads.
 //!
 //! *An outcome agrees with what was delivered.* Let a correct member have delivered `d` at a place `c`
 //! above the base: `n - f` members said the second bind for it, and any `n - f` states hold that of a
-//! correct one `m` among them, if they reach down to `c`: `m` prepared `d` before it left. If the path
+//! correct one `m` among them, if they speak of `c`: `m` prepared `d` before it left. If the path
 //! is longer than `c`, `n - f` states allow its chain at `c`; `m` allows none but `d`. If it ends
 //! before `c`, the member had also delivered something right after the end, since it delivers in order;
 //! but `n - f` states say that nothing was prepared there. The base itself was delivered by a correct
 //! member, and two chains cannot both be delivered at a place.
 //!
-//! *Every epoch that `f + 1` leave is closed.* All correct members leave then. What a member says
-//! begins at its *base*: a place that `n - f` told it to have delivered, or the place a window below what
-//! it delivered. In the second case `n - f` had bound themselves to what it delivered, each within a
-//! window of its own base; so for the highest base `b` of all correct members the first case holds for
-//! one of them, and `f + 1` correct members had delivered `b` before they left (later ones would not
-//! say so). Their states reach down to `b`, so it is vouched for. Let `t` be the highest place that a
-//! correct member prepared. `n - f` had bound themselves to it, `f + 1` of them correct: they went the
-//! whole path. What a correct member prepared on the way is on that path, because two sets of `n - f`
-//! share a correct member that bound itself to both. And beyond `t` no correct member prepared
-//! anything. So these states resolve the epoch, and more states only add to each count.
-//! `resolve/tests.rs` searches all epochs of four members with one place and with two. A base that
-//! [`Input::Resume`] brings is safe, since nothing below it is judged by that state; for the epoch to
-//! close, `f + 1` correct members must have delivered it before they left, which a checkpoint that
-//! `2f + 1` reached in this epoch promises unless they left before.
+//! *Every epoch that `f + 1` leave is closed.* All correct members leave then. What a member says of it
+//! begins at its *base*: a place that `n - f` told it to have delivered before they left, or the place a
+//! window below what it delivered. In the second case `n - f` had bound themselves to what it delivered,
+//! each within a window of its own base; so for the highest base `b` of all correct members the first case
+//! holds for one of them, and `f + 1` correct members had delivered `b` before they left. Their states
+//! reach down to `b`, so it is vouched for. Let `t` be the highest place that a correct member prepared.
+//! `n - f` had bound themselves to it, `f + 1` of them correct: they went the whole path. What a correct
+//! member prepared on the way is on that path, because two sets of `n - f` share a correct member that
+//! bound itself to both. And beyond `t` no correct member prepared anything. So these states resolve the
+//! epoch, and more states only add to each count.
+//!
+//! *Who goes on from a checkpoint* ([`Input::Resume`]) takes no part in that epoch, for its way has a gap.
+//! One that was in it leaves, with all that it did before the jump. One that comes to it says that it
+//! prepared nothing in it, wherever it came, so that it is in nobody's way; others do not raise their bases
+//! by what it says. Anything is delivered in the epoch only by `n - f` who were there, `f + 1` correct ones
+//! with the whole way among them; if nothing is, all correct members say where the epoch began. As soon as
+//! `f + 1` stay out the epoch is closed, so a group of which many came by checkpoints is whole again.
+//! `resolve/tests.rs` searches all epochs of four members with one place and with two, one that came by a
+//! checkpoint among them.
 //!
 //! *Progress.* What all correct members store when they leave is stored in `n - 2f >= f + 1` of any
 //! `n - f` states, so the last item of the epoch orders it: even if every leader fails, or every clock

@@ -47,7 +47,9 @@ impl Stored {
 pub(super) struct State {
     /// Which epoch.
     pub(super) epoch: u64,
-    /// The place that the first claim is about. Of places up to here nothing else is said.
+    /// Of what it prepared up to this place nothing is said.
+    pub(super) floor: Round,
+    /// The place that the first claim is about.
     pub(super) base: Round,
     /// Up to here it has delivered.
     pub(super) delivered: Round,
@@ -70,7 +72,7 @@ impl State {
 
     /// Whether it speaks of this place, and did not prepare anything but `chain` there.
     fn allows(&self, place: u64, chain: Option<&Digest>) -> bool {
-        self.base.number() < place
+        self.floor.number() < place
             && self.at(place).is_none_or(|claim| !claim.prepared || Some(&claim.chain) == chain)
     }
 

@@ -1,9 +1,9 @@
 //! All epochs of four members, one of them corrupted, with one or two places and two values at each.
 //!
 //! What correct members do is searched completely: binds, second binds, deliveries, bases, in any order,
-//! with the liar helping or not at each. Then everybody leaves, and every set of states that the liar can
-//! choose is resolved: the outcome must agree with all that could be delivered, and the states of the
-//! correct members alone must resolve.
+//! with the liar helping or not at each; and one of them may come by a checkpoint. Then everybody leaves,
+//! and every set of states that the liar can choose is resolved: the outcome must agree with all that
+//! could be delivered, and the states of the correct members alone must resolve.
 
 use std::collections::BTreeSet;
 
@@ -52,11 +52,25 @@ impl Member {
         };
         State {
             epoch: 0,
+            floor: Round::new(self.base as u64),
             base: Round::new(self.base as u64),
             delivered: Round::new(delivered as u64),
             claims: (self.base..=way.len()).map(claim).collect(),
             lanes: Vec::new(),
         }
+    }
+}
+
+/// What a member says that comes to the epoch by a checkpoint, and takes no part.
+fn stranger(way: &[u8]) -> State {
+    let (place, claim) =
+        (Round::new(way.len() as u64), Claim { chain: chain(way), prepared: false });
+    State {
+        floor: Round::FIRST,
+        base: place,
+        delivered: place,
+        claims: vec![claim],
+        ..Member::default().state()
     }
 }
 
@@ -131,13 +145,16 @@ fn lies(places: usize) -> Vec<State> {
     for way in &ways {
         for base in 0..=way.len() {
             for delivered in base..=way.len() {
-                for prepared in 0..1_u8 << way.len() {
+                for (prepared, floor) in
+                    (0..1_u8 << way.len()).flat_map(|prepared| [(prepared, 0), (prepared, base)])
+                {
                     let claim = |place: usize| Claim {
                         chain: chain(&way[..place]),
                         prepared: place > 0 && prepared >> (place - 1) & 1 == 1,
                     };
                     lies.push(State {
                         epoch: 0,
+                        floor: Round::new(floor as u64),
                         base: Round::new(base as u64),
                         delivered: Round::new(delivered as u64),
                         claims: (base..=way.len()).map(claim).collect(),
@@ -175,28 +192,52 @@ fn agrees(outcome: &Outcome, way: &[u8]) -> bool {
             .all(|place| place < base || outcome.chains[place - base] == chain(&way[..place]))
 }
 
+/// What the correct members can say: one of them that did nothing may have come by any checkpoint.
+fn said(world: &World, way: &[u8]) -> Vec<[State; CORRECT]> {
+    let own = world.each_ref().map(Member::state);
+    let mut all = vec![own.clone()];
+    if let Some(at) = world.iter().position(|member| *member == Member::default()) {
+        all.extend((0..=way.len()).map(|end| {
+            let mut said = own.clone();
+            said[at] = stranger(&way[..end]);
+            said
+        }));
+    }
+    all
+}
+
 /// Resolves everything that members and a liar can leave. Tells how many epochs were resolved.
 fn search(places: usize) -> u64 {
-    let thresholds = Thresholds::asynchronous(4, 1).expect("4 > 3");
     let (worlds, lies) = (worlds(places), lies(places));
     let mut resolved = 0;
     for world in &worlds {
         let way = deliverable(world, places);
-        let honest = |of: &[usize]| -> States {
-            of.iter().map(|at| (PartyId::new(*at as u16), world[*at].state())).collect()
-        };
-        let outcome = resolve(&honest(&[0, 1, 2]), thresholds).expect("the correct ones resolve");
-        assert!(agrees(&outcome, &way), "{world:?} {outcome:?}");
-        for of in [&[0, 1, 2][..], &[0, 1], &[0, 2], &[1, 2]] {
-            let mut states = honest(of);
-            for lie in &lies {
-                states.insert(PartyId::new(3), lie.clone());
-                let outcome = resolve(&states, thresholds);
-                assert!(outcome.is_some() || of.len() < 3, "a lie undoes it: {world:?} {lie:?}");
-                if let Some(outcome) = outcome {
-                    resolved += 1;
-                    assert!(agrees(&outcome, &way), "{world:?} {lie:?} {outcome:?}");
-                }
+        for said in said(world, &way) {
+            resolved += resolve_all(&said, &lies, &way);
+        }
+    }
+    resolved
+}
+
+/// The same of what the correct members say.
+fn resolve_all(said: &[State; CORRECT], lies: &[State], way: &[u8]) -> u64 {
+    let thresholds = Thresholds::asynchronous(4, 1).expect("4 > 3");
+    let honest = |of: &[usize]| -> States {
+        of.iter().map(|at| (PartyId::new(*at as u16), said[*at].clone())).collect()
+    };
+    let outcome = resolve(&honest(&[0, 1, 2]), thresholds);
+    let outcome = outcome.unwrap_or_else(|| panic!("the correct ones do not resolve {said:?}"));
+    assert!(agrees(&outcome, way), "{said:?} {outcome:?}");
+    let mut resolved = 0;
+    for of in [&[0, 1, 2][..], &[0, 1], &[0, 2], &[1, 2]] {
+        let mut states = honest(of);
+        for lie in lies {
+            states.insert(PartyId::new(3), lie.clone());
+            let outcome = resolve(&states, thresholds);
+            assert!(outcome.is_some() || of.len() < 3, "a lie undoes it: {said:?} {lie:?}");
+            if let Some(outcome) = outcome {
+                resolved += 1;
+                assert!(agrees(&outcome, way), "{said:?} {lie:?} {outcome:?}");
             }
         }
     }
