@@ -98,7 +98,8 @@
 //! prepared nothing in it, wherever it came, so that it is in nobody's way; others do not raise their bases
 //! by what it says. Anything is delivered in the epoch only by `n - f` who were there, `f + 1` correct ones
 //! with the whole way among them; if nothing is, all correct members say where the epoch began. As soon as
-//! `f + 1` stay out the epoch is closed, so a group of which many came by checkpoints is whole again.
+//! `f + 1` stay out the epoch is closed, so a group of which many came by checkpoints is whole again. While
+//! fewer do, it goes at the pace of the others, and is closed when that is none.
 //! `resolve/tests.rs` searches all epochs of four members with one place and with two, one that came by a
 //! checkpoint among them.
 //!

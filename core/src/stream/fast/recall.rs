@@ -23,7 +23,8 @@ impl Fast {
         }
     }
 
-    /// Says again what this member said in its epoch.
+    /// Says again what this member said in its epoch. Who asks has lost what was asked of it, too; who
+    /// answers has not, and what it sends is under way.
     pub(super) fn on_recall(
         &mut self,
         from: PartyId,
@@ -38,8 +39,8 @@ impl Fast {
         if self.catch_up.seeking {
             fx.send(from, Message::Fetch { from: self.place.next() });
         }
-        self.ask_again(from, fx);
         if !back {
+            self.ask_again(from, fx);
             let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(from).top().seq);
             fx.send(from, Message::Recall { epoch, at, seq, back: true });
         }
