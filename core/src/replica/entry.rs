@@ -85,14 +85,14 @@ impl<S: Service, A: Stream> Replica<S, A> {
         let urgent = request.commands.iter().any(|asked| service.is_urgent(&asked.body));
         let body = Body::Request(request);
         if !self.store.is_open(&id) {
+            let named = self.state.clients.names(client);
             let jammed =
                 self.state.groups.ids().any(|to| self.state.groups.unacked(to) > OUTBOX_MAX);
-            let busy =
-                !urgent && (self.feed.is_full(client, self.state.clients.names(client)) || jammed);
+            let busy = !urgent && (self.feed.is_full(client, named) || jammed);
             if self.store.is_crowded() {
                 self.withdraw_oldest(me);
             }
-            if busy || !self.store.has_room(&body) {
+            if busy || !self.store.has_room(client, named, &body) {
                 return false;
             }
             self.store.keep(id, body);

@@ -10,7 +10,8 @@ use crate::{
     id::{ClientId, Slot},
 };
 
-/// The most bytes of bodies that have not taken effect. Beyond it new requests are refused.
+/// The most bytes of bodies that have not taken effect. Beyond it new requests are refused, but for
+/// those of clients that the configuration names, which have their share beside it.
 pub(super) const BYTES_MAX: usize = 64 << 20;
 
 /// The most bytes of one client among them, so that one client cannot use up the room of all.
@@ -46,14 +47,14 @@ impl Store {
         self.bodies.get(id).map(|(_, body)| body)
     }
 
-    /// Whether there is room for a new request.
-    pub(super) fn has_room(&self, body: &Body) -> bool {
-        let weight = body.weight();
-        let own = match body {
-            Body::Request(request) => self.by_client.get(&request.client).copied().unwrap_or(0),
-            Body::Statement(..) => 0,
-        };
-        self.open_bytes + weight <= BYTES_MAX && own + weight <= CLIENT_BYTES_MAX
+    /// Whether there is room for a new request of this client. It has a share, but no more than a quarter
+    /// of what is free, so that however many flood something is left for others. Whoever takes a name for
+    /// each request fills it all the same, so clients that are `named` do not depend on what is free.
+    pub(super) fn has_room(&self, client: ClientId, named: bool, body: &Body) -> bool {
+        let own = self.by_client.get(&client).copied().unwrap_or(0);
+        let free = BYTES_MAX.saturating_sub(self.open_bytes);
+        let share = if named { CLIENT_BYTES_MAX } else { CLIENT_BYTES_MAX.min(free / 4) };
+        own + body.weight() <= share
     }
 
     /// Whether vouches should be taken back to make room.
@@ -154,26 +155,55 @@ mod tests {
         replica::{Asked, Number, Request},
     };
 
+    fn client(who: u64) -> ClientId {
+        ClientId::of_key(&Digest::of("client", &who.to_le_bytes()))
+    }
+
     fn body(who: u64, count: u32, size: usize) -> Body {
-        let client = ClientId::of_key(&Digest::of("client", &who.to_le_bytes()));
+        let client = client(who);
         let asked = Asked { number: Number::new(1, count), body: vec![0; size].into() };
         Body::Request(Request { client, commands: vec![asked], macs: Vec::new(), key: None })
+    }
+
+    /// Takes what a client says until there is no room. How much that was.
+    fn flood(store: &mut Store, who: u64, size: usize) -> u32 {
+        let mut count = 0;
+        while has_room(store, who, false, size) {
+            let body = body(who, count, size);
+            store.keep(body.id(), body);
+            count += 1;
+        }
+        count
+    }
+
+    fn has_room(store: &Store, who: u64, named: bool, size: usize) -> bool {
+        store.has_room(client(who), named, &body(who, u32::MAX, size))
     }
 
     #[test]
     fn one_client_cannot_use_up_the_room_of_all() {
         let mut store = Store::default();
-        let mut count = 0;
-        while store.has_room(&body(1, count, 1 << 20)) {
-            let body = body(1, count, 1 << 20);
-            store.keep(body.id(), body);
-            count += 1;
-        }
+        let count = flood(&mut store, 1, 1 << 20);
         assert_eq!(count, 3, "four would be a little more than its share");
-        assert!(store.has_room(&body(2, 0, 1 << 20)));
+        assert!(has_room(&store, 2, false, 1 << 20));
         let first = body(1, 0, 1 << 20).id();
         store.forget(&first);
-        assert!(store.has_room(&body(1, 9, 1 << 20)), "the room is free again");
+        assert!(has_room(&store, 1, false, 1 << 20), "the room is free again");
+    }
+
+    #[test]
+    fn however_many_flood_something_is_left() {
+        let mut store = Store::default();
+        for who in 1..=32 {
+            flood(&mut store, who, 1 << 20);
+            flood(&mut store, who, 10_000);
+        }
+        assert!(!has_room(&store, 33, false, 1 << 20) && has_room(&store, 33, false, 10_000));
+        for who in 34..=200 {
+            flood(&mut store, who, 10_000);
+        }
+        assert!(store.open_bytes <= BYTES_MAX, "{} bytes", store.open_bytes);
+        assert!(!has_room(&store, 201, false, 10_000) && has_room(&store, 202, true, 1 << 20));
     }
 
     #[test]
