@@ -161,15 +161,20 @@ fn one_who_waits_at_a_place_before_the_others_come_is_heard() {
     });
 }
 
+/// A group, with a clock for every other seed, whose leader tells one member nothing.
+fn told_to_two(seed: u64) -> Group<Fast> {
+    let impatience = seed.is_multiple_of(2).then(|| Span::millis(200));
+    let group: Group<Fast> = group(4, seed, Spec { impatience, ..Spec::default() });
+    group.corrupt(p(0), Withhold::from_all_but([p(1), p(2)]))
+}
+
 /// A leader that tells one member nothing, and submits something itself: that member has neither the cut
 /// nor the batch, only the binds of the others, who need nothing of it.
 #[test]
 fn one_to_whom_a_leader_tells_nothing_comes_level_in_a_group_at_rest() {
     property(8, |seed| {
         let (leader, last) = (p(0), p(3));
-        let impatience = (seed % 2 == 0).then(|| Span::millis(200));
-        let mut group: Group<Fast> = group(4, seed, Spec { impatience, ..Spec::default() });
-        group = group.corrupt(leader, Withhold::from_all_but([p(1), p(2)]));
+        let mut group = told_to_two(seed);
         take_all(&mut group);
         for count in 1..4 {
             submit(&mut group, leader, "x");
@@ -221,9 +226,7 @@ fn one_who_is_told_by_too_few_and_refused_by_too_few_says_that_it_is_behind() {
 fn one_whose_signs_are_lost_comes_level_in_a_group_at_rest() {
     property(8, |seed| {
         let (leader, last) = (p(0), p(3));
-        let impatience = (seed % 2 == 0).then(|| Span::millis(200));
-        let mut group: Group<Fast> = group(4, seed, Spec { impatience, ..Spec::default() });
-        group = group.corrupt(leader, Withhold::from_all_but([p(1), p(2)]));
+        let mut group = told_to_two(seed);
         let [one, from] = [p(1), last].map(Group::<Fast>::owner);
         group.set_adversary(Script(holding(move |who, to, _| who == from && to == one)));
         take_all(&mut group);

@@ -15,6 +15,13 @@ pub(super) const QUEUE_MAX: usize = 8 * IDS_MAX;
 /// The most requests of one client that wait: a full ballot.
 pub(super) const SHARE_MAX: usize = IDS_MAX;
 
+/// How much room a client has: so much, but no more than a quarter of what is free, so that however many
+/// flood, something is left for those who do not. Whoever takes a name for each request fills it all the
+/// same, so clients that the configuration names do not depend on what is free.
+pub(super) fn share(most: usize, free: usize, named: bool) -> usize {
+    if named { most } else { most.min(free / 4) }
+}
+
 /// What waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Queue {
@@ -31,13 +38,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Whether a new request of this client is to be refused. It has a share, but no more than a quarter
-    /// of what is free: however many flood, something is left for those who do not. Whoever takes a name
-    /// for each request fills it all the same, so clients that are `named` do not depend on what is free.
+    /// Whether a new request of this client is to be refused.
     pub(super) fn is_full(&self, client: ClientId, named: bool) -> bool {
         let own = self.held.get(&client).copied().unwrap_or(0);
         let free = QUEUE_MAX.saturating_sub(self.len);
-        own >= if named { SHARE_MAX } else { SHARE_MAX.min(free / 4) }
+        own >= share(SHARE_MAX, free, named)
     }
 
     /// Whether nothing waits for a vouch of this member.

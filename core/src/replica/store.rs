@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::Body;
+use super::{message::Body, queue::share};
 use crate::{
     crypto::Digest,
     id::{ClientId, Slot},
@@ -47,14 +47,11 @@ impl Store {
         self.bodies.get(id).map(|(_, body)| body)
     }
 
-    /// Whether there is room for a new request of this client. It has a share, but no more than a quarter
-    /// of what is free, so that however many flood something is left for others. Whoever takes a name for
-    /// each request fills it all the same, so clients that are `named` do not depend on what is free.
+    /// Whether there is room for a new request of this client.
     pub(super) fn has_room(&self, client: ClientId, named: bool, body: &Body) -> bool {
         let own = self.by_client.get(&client).copied().unwrap_or(0);
         let free = BYTES_MAX.saturating_sub(self.open_bytes);
-        let share = if named { CLIENT_BYTES_MAX } else { CLIENT_BYTES_MAX.min(free / 4) };
-        own + body.weight() <= share
+        own + body.weight() <= share(CLIENT_BYTES_MAX, free, named)
     }
 
     /// Whether vouches should be taken back to make room.

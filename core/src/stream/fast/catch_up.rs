@@ -241,19 +241,10 @@ impl Fast {
             self.fetch_again(fx);
         }
         let one = fx.seat().thresholds().one_correct();
-        let (epoch, at) = (self.epoch, self.place);
-        let gaps: BTreeMap<_, _> = self
-            .lanes
-            .iter()
-            .filter(|(party, lane)| {
-                let lost = self.catch_up.dropped.get(party).is_some_and(|of| *of >= epoch);
-                lost || lane.has_gap() || lane.claims_above() >= one
-            })
-            .map(|(party, lane)| (party, lane.top().seq))
-            .collect();
-        for (party, seq) in gaps {
-            if party != fx.seat().me() {
-                fx.send(party, Message::Recall { epoch, at, seq, back: false });
+        for (party, lane) in self.lanes.iter() {
+            let lost = self.catch_up.dropped.get(&party).is_some_and(|of| *of >= self.epoch);
+            if lost || lane.has_gap() || lane.claims_above() >= one {
+                self.recall(party, false, fx);
             }
         }
     }

@@ -235,10 +235,8 @@ impl Fast {
     ) {
         // No item moves a lane further.
         let span = to.seq.saturating_sub(after.seq);
-        if from == fx.seat().me() || !fx.seat().has(lane) || span > LANE_WINDOW {
-            return;
-        }
-        if !self.may_send(from, ANSWER_MIN) {
+        let proper = from != fx.seat().me() && fx.seat().has(lane) && span <= LANE_WINDOW;
+        if !proper || !self.may_send(from, ANSWER_MIN) {
             return;
         }
         let stored = self.lanes.of(lane).segment(after, to);

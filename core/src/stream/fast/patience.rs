@@ -344,12 +344,8 @@ impl Fast {
         self.cuts = super::cuts::Cuts::at(self.place, self.chain);
         self.catch_up.forget();
         self.lanes.unsay();
-        let (epoch, at) = (self.epoch, self.place);
-        for party in self.catch_up.recall(epoch) {
-            if party != fx.seat().me() {
-                let seq = self.lanes.of(party).top().seq;
-                fx.send(party, Message::Recall { epoch, at, seq, back: false });
-            }
+        for party in self.catch_up.recall(self.epoch) {
+            self.recall(party, false, fx);
         }
     }
 }

@@ -15,11 +15,17 @@ impl Fast {
     /// Has owners send again what had no room when it came: they have few batches under way, so nothing
     /// that comes after it need ever show that it is missing.
     pub(super) fn recall_missed(&mut self, fx: &mut Effects<'_, Self>) {
-        let (me, epoch, at) = (fx.seat().me(), self.epoch, self.place);
-        for (owner, lane) in self.lanes.iter_mut() {
-            if lane.has_missed() && owner != me {
-                fx.send(owner, Message::Recall { epoch, at, seq: lane.top().seq, back: false });
-            }
+        let missed =
+            self.lanes.iter_mut().filter_map(|(owner, lane)| lane.has_missed().then_some(owner));
+        let missed: Vec<_> = missed.collect();
+        missed.into_iter().for_each(|owner| self.recall(owner, false, fx));
+    }
+
+    /// Has a member say again what it said in this epoch after this place, and what follows in its lane.
+    pub(super) fn recall(&self, of: PartyId, back: bool, fx: &mut Effects<'_, Self>) {
+        if of != fx.seat().me() {
+            let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(of).top().seq);
+            fx.send(of, Message::Recall { epoch, at, seq, back });
         }
     }
 
@@ -41,8 +47,7 @@ impl Fast {
         }
         if !back {
             self.ask_again(from, fx);
-            let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(from).top().seq);
-            fx.send(from, Message::Recall { epoch, at, seq, back: true });
+            self.recall(from, true, fx);
         }
         if self.patience.waits() {
             fx.send(from, Message::Pulse { life: self.life() });
@@ -109,9 +114,8 @@ impl Fast {
             return;
         }
         self.catch_up.dropped(party, self.epoch + 1);
-        let (epoch, at, seq) = (self.epoch, self.place, self.lanes.of(party).top().seq);
-        fx.send(party, Message::Recall { epoch, at, seq, back: false });
-        fx.send(party, Message::Fetch { from: at.next() });
+        self.recall(party, false, fx);
+        fx.send(party, Message::Fetch { from: self.place.next() });
         self.ask_again(party, fx);
     }
 }

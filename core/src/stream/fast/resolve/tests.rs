@@ -145,8 +145,9 @@ fn lies(places: usize) -> Vec<State> {
     for way in &ways {
         for base in 0..=way.len() {
             for delivered in base..=way.len() {
-                for (prepared, floor) in
-                    (0..1_u8 << way.len()).flat_map(|prepared| [(prepared, 0), (prepared, base)])
+                let floors = BTreeSet::from([0, base]);
+                for (prepared, floor) in (0..1_u8 << way.len())
+                    .flat_map(|it| floors.iter().map(move |floor| (it, *floor)))
                 {
                     let claim = |place: usize| Claim {
                         chain: chain(&way[..place]),
