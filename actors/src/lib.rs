@@ -9,8 +9,8 @@
 //! 4. [`link`]: authenticated, reliable, ordered, bounded ways to peers
 //! 5. [`node`]: from a plan to a running party
 //! 6. [`dealer`], [`keyring`]: configurations and keys on disk
-//! 7. [`placement`], [`pool`], [`pulse`], [`restarts`]: where things run, and what happens when they
-//!    do not
+//! 7. [`placement`], [`pool`], [`pulse`], [`restarts`], [`heap`]: where things run, what happens when
+//!    they do not, and what memory they keep
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod accusations;
 pub mod address;
 pub mod dealer;
 mod desk;
+pub mod heap;
 pub mod instance;
 pub mod keyring;
 pub mod link;

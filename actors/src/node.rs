@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use crate::link::{Network, Sockets};
 use crate::{
+    heap,
     link::{Guests, Lab, Links, ListenError, Passport},
     log::{Disk, Log, LogError, Recovered, Store},
     party::{Control, Party, Setup, StartError, Started, State},
@@ -115,6 +116,7 @@ pub struct Node<P: Protocol> {
 impl<P: Protocol> Node<P> {
     /// Starts a party. Needs a running actix system.
     pub async fn start(plan: Plan<P>) -> Result<Self, NodeError> {
+        heap::keep();
         let owner = plan.seat.owner;
         let (log, recovered) = open_log(&plan)?;
         let arbiter = Arbiter::new();

@@ -1,6 +1,9 @@
 //! Instance paths: routing key, session id, domain separation, log span and metric label in one.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -12,6 +15,9 @@ use crate::{
     crypto::Digest,
     id::{Epoch, GroupId, PartyId, Round, Turn},
 };
+
+/// The key that separates tags from all other digests; derived once.
+static TAGS: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("maftia/v1/tag", b""));
 
 /// What a child is to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -265,7 +271,7 @@ impl InstanceId {
 
     /// What every share, signature and digest of the step `what` of this instance covers.
     pub fn tag(&self, what: &str) -> Tag {
-        let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/tag");
+        let mut hasher = blake3::Hasher::new_keyed(&TAGS);
         hasher.update(&(self.root.group.index() as u64).to_le_bytes());
         hasher.update(self.root.epoch.to_string().as_bytes());
         hasher.update(&self.root.usage.to_le_bytes());

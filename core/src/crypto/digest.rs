@@ -1,8 +1,14 @@
 //! Digests: BLAKE3, always under a context, so that a digest of one thing never names another.
 
-use std::fmt;
+use std::{fmt, iter, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
+
+/// The key that separates these digests from all else that BLAKE3 is used for; derived once.
+static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("maftia/v1/digest", b""));
+
+/// The same for digests of long strings, which are laid out in another way.
+static LONG: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("maftia/v1/long", b""));
 
 /// 32 bytes that name some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,12 +20,24 @@ impl Digest {
         Self::of_parts(what, &[bytes])
     }
 
-    /// The digest of a list of byte strings, none of which can run into its neighbour.
+    /// The digest of a list of byte strings, none of which can run into its neighbour or the context.
     pub fn of_parts(what: &str, parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new_keyed(&context(what));
-        for part in parts {
+        let mut hasher = blake3::Hasher::new_keyed(&KEY);
+        for part in iter::once(&what.as_bytes()).chain(parts) {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// The digest of a long string and a short one. BLAKE3 hashes many blocks at a time, but not at once
+    /// where a long string comes behind something else: so it goes first, and the lengths at the end say
+    /// where each part ends.
+    pub fn of_long(what: &str, long: &[u8], short: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(&LONG);
+        hasher.update(long).update(short).update(what.as_bytes());
+        for part in [long, short, what.as_bytes()] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
         }
         Self(*hasher.finalize().as_bytes())
     }
@@ -33,13 +51,6 @@ impl Digest {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-}
-
-/// The key that separates one context from the others.
-fn context(what: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("maftia/v1/digest");
-    hasher.update(what.as_bytes());
-    *hasher.finalize().as_bytes()
 }
 
 impl From<blake3::Hash> for Digest {
@@ -69,5 +80,19 @@ mod tests {
         assert_ne!(Digest::of("a", b"x"), Digest::of("b", b"x"));
         assert_ne!(Digest::of_parts("a", &[b"xy", b"z"]), Digest::of_parts("a", &[b"x", b"yz"]));
         assert_eq!(Digest::of("a", b"x"), Digest::of_parts("a", &[b"x"]));
+        assert_ne!(Digest::of("a", b"x"), Digest::of_parts("", &[b"a", b"x"]));
+    }
+
+    #[test]
+    fn a_long_string_has_borders_too() {
+        let digests = [
+            Digest::of_long("a", b"xy", b"z"),
+            Digest::of_long("a", b"x", b"yz"),
+            Digest::of_long("za", b"xy", b""),
+            Digest::of_long("", b"xy", b"za"),
+            Digest::of_parts("a", &[b"xy", b"z"]),
+        ];
+        let distinct: std::collections::BTreeSet<_> = digests.iter().collect();
+        assert_eq!(distinct.len(), digests.len());
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Where each payload ends.
+    #[serde(with = "borders")]
     ends: Vec<u32>,
     #[serde(with = "bulk")]
     bytes: Bytes,
@@ -106,9 +107,7 @@ impl Batch {
 
     /// The name of these bytes and borders.
     pub fn digest(&self) -> Digest {
-        let mut ends = Vec::with_capacity(4 * self.ends.len());
-        self.ends.iter().for_each(|end| ends.extend_from_slice(&end.to_le_bytes()));
-        Digest::of_parts("batch", &[&ends, &self.bytes])
+        Digest::of_long("batch", &self.bytes, &borders::flat(&self.ends))
     }
 
     /// Checks what a peer sent: sizes, and borders that rise and end where the bytes end.
@@ -128,9 +127,49 @@ impl Batch {
     }
 }
 
+/// Borders as four bytes each, little-endian: thousands of them are written and read in one go.
+mod borders {
+    use std::fmt;
+
+    use serde::{
+        Deserializer, Serializer,
+        de::{Error, Visitor},
+    };
+
+    pub(super) fn flat(ends: &[u32]) -> Vec<u8> {
+        ends.iter().map(|end| end.to_le_bytes()).collect::<Vec<_>>().into_flattened()
+    }
+
+    pub(super) fn serialize<S: Serializer>(ends: &[u32], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&flat(ends))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u32>, D::Error> {
+        from.deserialize_bytes(Flat)
+    }
+
+    struct Flat;
+
+    impl Visitor<'_> for Flat {
+        type Value = Vec<u32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("borders of four bytes each")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u32>, E> {
+            match bytes.as_chunks() {
+                (ends, []) => Ok(ends.iter().map(|end| u32::from_le_bytes(*end)).collect()),
+                _ => Err(E::invalid_length(bytes.len(), &self)),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire;
 
     #[test]
     fn payloads_come_out_as_they_went_in() {
@@ -170,5 +209,26 @@ mod tests {
             let forged = Batch { ends, bytes: Bytes::from_static(b"onethree") };
             assert_eq!(forged.check(), Err(BadBatch::Borders));
         }
+    }
+
+    #[test]
+    fn borders_come_in_fours() {
+        #[derive(Serialize)]
+        struct Forged {
+            #[serde(with = "serde_bytes")]
+            ends: Vec<u8>,
+            #[serde(with = "bulk")]
+            bytes: Bytes,
+        }
+        let batch = Batch::of(["one", "", "three"]);
+        let read = |ends| {
+            let forged = Forged { ends, bytes: batch.bytes.clone() };
+            wire::decode::<Batch>(&wire::encode(&forged))
+        };
+        let flat = borders::flat(&batch.ends);
+        for cut in 1..4 {
+            assert!(read(flat[cut..].to_vec()).is_err(), "{cut} bytes are cut off");
+        }
+        assert_eq!(read(flat), Ok(batch));
     }
 }

@@ -47,6 +47,8 @@ use crate::{
 
 /// Does what is asked.
 pub(crate) fn run(bench: &Bench) -> Result<Exit, Stop> {
+    // Also what makes the load takes and frees megabytes, and is not to be measured with that.
+    maftia_actors::heap::keep();
     match &bench.task {
         Task::Stream(flags) => stream(&Plan::new(flags)?),
         Task::Compare(files) => compare::run(files),

@@ -68,7 +68,7 @@ use self::{
 use super::{Durable, Inscribe, Log, LogError, Lsn, Recovered, Snapshot, draft::Draft};
 
 /// The version of the file format and of the logic that replays it.
-const VERSION: u32 = 7;
+const VERSION: u32 = 8;
 
 /// How many written drafts wait to be filled again: one is filled while some are written.
 const SPENT_MAX: usize = 8;
