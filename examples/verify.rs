@@ -11,6 +11,9 @@ use threshold_crypto::{PublicKey, hash_g2};
 fn hash(context: &str, parts: &[&[u8]]) -> [u8; 32] {
     *blake3::Hasher::new_derive_key(context).update(&parts.concat()).finalize().as_bytes()
 }
+fn keyed(context: &str, parts: &[&[u8]]) -> [u8; 32] {
+    *blake3::keyed_hash(&blake3::derive_key(context, b""), &parts.concat()).as_bytes()
+}
 fn sized(part: &[u8]) -> Vec<u8> {
     [&(part.len() as u64).to_le_bytes()[..], part].concat()
 }
@@ -20,9 +23,8 @@ fn covered(instance: &str, label: &str, message: &[u8]) -> Option<[[u8; 32]; 2]>
     let group = parts.next()?.parse::<u64>().ok()?.to_le_bytes();
     let (epoch, name) = (format!("e{}", parts.next()?), sized(parts.next()?.as_bytes()));
     let path: [&[u8]; 6] = [&group, epoch.as_bytes(), &[0; 4], &name, &[254], b"signature"];
-    let key = hash("maftia/v1/digest", &[b"signed message"]);
-    let digest = blake3::keyed_hash(&key, &[sized(label.as_bytes()), sized(message)].concat());
-    Some([hash("maftia/v1/tag", &path), *digest.as_bytes()])
+    let signed = [sized(b"signed message"), sized(label.as_bytes()), sized(message)].concat();
+    Some([keyed("maftia/v1/tag", &path), keyed("maftia/v1/digest", &[&signed])])
 }
 /// A bit for each member, then the signatures of those whose bit is set, who are as many as needed.
 fn multisig(keys: &[Vec<u8>], needed: usize, what: [[u8; 32]; 2], found: &[u8]) -> Option<bool> {
