@@ -60,19 +60,23 @@ impl Folder {
     }
 }
 
+/// How many ports are tried before there is none.
+const PORTS: usize = 20_000;
+
 /// Holds a port below those that Linux gives to whoever dials: it would take one of these away between
 /// the moment in which it was found free and that in which a party listens there.
 fn listener() -> Option<TcpListener> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(process::id().wrapping_mul(128));
-    TcpListener::bind(("127.0.0.1", 10_000 + (next % 20_000) as u16)).ok()
+    TcpListener::bind(("127.0.0.1", 10_000 + (next as usize % PORTS) as u16)).ok()
 }
 
 /// A folder with keys and twelve free ports.
 pub(crate) fn dealt() -> Folder {
     let folder = Folder::with_sample();
     // All are held until all are chosen, so that they differ.
-    let held: Vec<_> = iter::repeat_with(listener).flatten().take(12).collect();
+    let held: Vec<_> = iter::repeat_with(listener).take(PORTS).flatten().take(12).collect();
+    assert_eq!(held.len(), 12, "free ports");
     for (listener, (group, member)) in held.iter().zip((0..12).map(|at| (at / 4, at % 4))) {
         let port = listener.local_addr().expect("a free port").to_string();
         folder.edit("cluster.toml", &format!("127.0.0.1:74{group}{member}"), &port);
