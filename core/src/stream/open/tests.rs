@@ -390,3 +390,48 @@ fn losses_are_nobodys_fault() {
     }
     assert!(reads < 4, "it asks each once, and then waits for the alarm: {reads}");
 }
+
+/// What a liar adds to the end of a stream at rest is confirmed by nobody. The reader leaves it, and believes
+/// what the next member sends.
+#[test]
+fn an_invented_end_stops_nothing() {
+    let seat = seats(Owner::Client(client(1)));
+    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
+    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let hear = |reader: &mut Reader, party, message| {
+        let from = Peer::Foreign(GroupId::new(0), party);
+        step(reader, &seat, Event::Message { from, message })
+    };
+    let sends = |reader: &mut Reader, ticket, from, to| {
+        let source = reader.source().unwrap();
+        let begin = Message::Begin { ticket, slot: slot(from), certificate: None };
+        hear(reader, source, begin);
+        let (entries, from, to) = (entries(from, 5 - from), slot(from), slot(to));
+        hear(reader, source, Message::Entries { ticket, from, entries, to })
+    };
+    let confirm = |reader: &mut Reader, at| {
+        let tip = Message::Tip { slot: slot(at), chain: Some(chain(&entries(0, at))) };
+        hear(reader, p(1), tip.clone());
+        hear(reader, p(2), tip)
+    };
+    let asks = |effects: &[Effect<Reader>], at| {
+        let is_asked = |effect: &Effect<Reader>| matches!(effect, Effect::Send { message: Message::Confirm { slot }, .. } if *slot == at);
+        effects.iter().any(is_asked)
+    };
+    let liar = reader.source();
+    sends(&mut reader, 1, 0, 6);
+    assert!(
+        asks(&confirm(&mut reader, 1), slot(6)),
+        "one entry is believed, and the invented end asked"
+    );
+    step(&mut reader, &seat, Event::Timer(Timer::Retry));
+    let left = step(&mut reader, &seat, Event::Timer(Timer::Retry));
+    assert!(reader.source() != liar && asks(&left, slot(2)), "the rest is forgotten: {left:?}");
+    sends(&mut reader, 2, 1, 5);
+    assert!(asks(&confirm(&mut reader, 2), slot(5)));
+    let read = |effect: &Effect<Reader>| match effect {
+        Effect::Output(reader::Output::Deliver { entries, .. }) => entries.len(),
+        _ => 0,
+    };
+    assert_eq!(confirm(&mut reader, 5).iter().map(read).sum::<usize>(), 3);
+}

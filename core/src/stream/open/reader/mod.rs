@@ -351,13 +351,14 @@ impl Reader {
     /// R5: asks all for their chain at the end of what came, or at the next slot to come.
     fn try_confirm(&mut self, fx: &mut Effects<'_, Self>) {
         let Some(book) = &self.book else { return };
-        let under_way = self.asked.is_some_and(|asked| asked > book.vouched());
-        let ahead = self.agreed.is_some_and(|(slot, _)| slot > book.end());
         let all = book.end() == book.vouched();
+        let slot = if all { book.end().next() } else { book.end() };
+        // What was asked behind `slot` was for entries of a member that was left. Perhaps nobody has them.
+        let under_way = self.asked.is_some_and(|asked| book.vouched() < asked && asked <= slot);
+        let ahead = self.agreed.is_some_and(|(slot, _)| slot > book.end());
         if under_way || ahead || self.reading.is_none() || (all && self.credit <= book.end()) {
             return;
         }
-        let slot = if all { book.end().next() } else { book.end() };
         (self.asked, self.tips) = (Some(slot), Tally::default());
         fx.broadcast(Message::Confirm { slot });
     }
