@@ -1,6 +1,6 @@
 //! What a reader hears from members.
 
-use super::{Book, Certificate, Message, Output, PENDING_BYTES_MAX, Reader, Reading, genesis};
+use super::{Book, Certificate, Message, PENDING_BYTES_MAX, Reader, Reading, genesis};
 use crate::{
     crypto::{Digest, Share},
     effects::Effects,
@@ -69,7 +69,6 @@ impl Reader {
         if let Some(chain) = start {
             self.book = Some(Book::at(slot, chain));
         }
-        self.gone.clear();
         if let Some(reading) = &mut self.reading {
             (reading.begun, reading.moved) = (true, true);
         }
@@ -197,7 +196,7 @@ impl Reader {
         }
     }
 
-    /// The member has only later entries. When enough say so, the user lagged.
+    /// The member has only later entries.
     fn on_gone(&mut self, from: PartyId, certificate: Certificate, fx: &mut Effects<'_, Self>) {
         let wanted = self.book.as_ref().map_or(self.wanted, Book::end);
         if certificate.slot <= wanted {
@@ -207,19 +206,7 @@ impl Reader {
             return self.shun(bad_certificate(), fx);
         }
         self.gone.insert(from, certificate);
-        let thresholds = fx.seat().thresholds();
-        if self.gone.len() < thresholds.most_correct() {
-            return self.rotate(fx);
-        }
-        let mut oldest: Vec<_> = std::mem::take(&mut self.gone).into_iter().collect();
-        oldest.sort_by_key(|(_, certificate)| certificate.slot);
-        let (source, Certificate { slot, chain, .. }) =
-            oldest.swap_remove(thresholds.one_correct() - 1);
-        fx.output(Output::Lagged { from: self.next(), to: slot });
-        self.book = Some(Book::at(slot, chain));
-        (self.wanted, self.asked, self.agreed, self.signing) = (slot, None, None, None);
-        (self.certificate, self.later) = (None, None);
-        self.read(source, fx);
+        self.rotate(fx);
     }
 }
 

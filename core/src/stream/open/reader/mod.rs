@@ -5,14 +5,15 @@
 //! member sends the whole, others its digest. Rules R3 to R5 of [`open`](super).
 //!
 //! # Model
-//! Asynchronous. At most `f` members lie. The alarm decides nothing but when to ask again, and when to ask
-//! another member for entries.
+//! Asynchronous. At most `f` members lie. The alarm decides nothing but when to ask again, when to ask
+//! another member for entries, and when one of `f` that alone may have them had its turn.
 //!
 //! # Thresholds
 //! | step | waits for | because |
 //! |---|---|---|
 //! | believe entries | `one_correct` equal chains, or a certificate | one of them is of a correct member |
-//! | entries are gone | the oldest places of `most_correct`, of which the `one_correct`-th counts | a correct member has entries from there on, and liars alone move no one past what the correct have |
+//! | entries are gone | `most_correct` that do not have them, of which `one_correct` say from where on they have some; the others say that too, or nothing that can be believed | no more than `f` others may have them, and `f` chains convince nobody |
+//! | where it goes on | the `one_correct`-th lowest of these places, or what `f` of them are above | liars alone move no one past what the correct have |
 //!
 //! # Properties
 //! What is delivered is what every correct member has in these slots, in order, without gaps but for
@@ -26,6 +27,7 @@
 
 mod book;
 mod hear;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +42,7 @@ use crate::{
     fault::Fault,
     id::{PartyId, Peer, Slot},
     protocol::{Event, Kind, Never, Protocol},
-    seat::{Owner, Seat},
+    seat::Seat,
     tally::Tally,
     time::Span,
     wire::limits,
@@ -132,6 +134,8 @@ pub struct Reader {
     shunned: BTreeSet<PartyId>,
     /// Who no longer has what is wanted, and from where on it has entries.
     gone: BTreeMap<PartyId, Certificate>,
+    /// Who was asked for what comes at a slot, and answered nothing that could be believed.
+    left: BTreeMap<PartyId, Slot>,
     /// The slot at which all members were asked for their chain, and what they said.
     asked: Option<Slot>,
     tips: Tally<Option<Digest>>,
@@ -184,6 +188,7 @@ impl Protocol for Reader {
             tickets: 0,
             shunned: BTreeSet::new(),
             gone: BTreeMap::new(),
+            left: BTreeMap::new(),
             asked: None,
             tips: Tally::default(),
             agreed: None,
@@ -249,60 +254,14 @@ impl Reader {
         self.book.as_ref().map_or(self.wanted, |book| book.base().max(self.wanted))
     }
 
+    /// The slot after all that is believed.
+    fn believed(&self) -> Slot {
+        self.book.as_ref().map_or(self.wanted, Book::vouched)
+    }
+
     /// Whether the user waits for anything.
     fn wants(&self) -> bool {
         self.credit > self.next() || self.signing.is_some()
-    }
-
-    /// Begins with some member, readers with different ones.
-    fn try_begin(&mut self, fx: &mut Effects<'_, Self>) {
-        if self.reading.is_none() && self.credit > Slot::FIRST {
-            let start = match fx.seat().owner {
-                Owner::Client(client) => u16::from(client.as_bytes()[0]),
-                Owner::Party(_, party) => party.number(),
-            };
-            self.read(PartyId::new(start % fx.seat().thresholds().n()), fx);
-        }
-    }
-
-    /// R3: asks a member for entries from where the believed ones end.
-    fn read(&mut self, from: PartyId, fx: &mut Effects<'_, Self>) {
-        self.tickets += 1;
-        self.book.iter_mut().for_each(Book::doubt);
-        let credit = self.credit;
-        let slot = self.book.as_ref().map_or(self.wanted, Book::end);
-        let (begun, busy, moved) = (false, false, true);
-        let (taken, under_way) = (slot, 0);
-        self.reading = Some(Reading { from, begun, busy, moved, credit, taken, under_way });
-        let (ticket, proven) = (self.tickets, self.book.is_none());
-        fx.send(from, Message::Read { ticket, from: slot, proven, up_to: credit });
-    }
-
-    /// Asks the next member that may have what this one does not send. When there is none, which more than
-    /// `f` wrong members take, or silent ones, all may be asked again after the next alarm.
-    fn rotate(&mut self, fx: &mut Effects<'_, Self>) {
-        let Some(reading) = &mut self.reading else { return };
-        let n = fx.seat().thresholds().n();
-        let mut others = (1..n).map(|step| PartyId::new((reading.from.number() + step) % n));
-        let next =
-            others.find(|other| !self.shunned.contains(other) && !self.gone.contains_key(other));
-        if let Some(next) = next {
-            return self.read(next, fx);
-        }
-        (reading.begun, reading.busy, reading.moved) = (false, true, false);
-        self.tickets += 1;
-        self.shunned.clear();
-        self.gone.clear();
-        self.book.iter_mut().for_each(Book::doubt);
-    }
-
-    /// The member that entries come from is wrong: says so, and asks another.
-    fn shun(&mut self, fault: Fault, fx: &mut Effects<'_, Self>) {
-        let Some(reading) = &self.reading else { return };
-        let from = reading.from;
-        fx.accuse(Peer::Foreign(fx.seat().group.id, from), fault);
-        self.shunned.insert(from);
-        self.rotate(fx);
     }
 
     /// Compares what came with what `f + 1` members, or a certificate, say.
@@ -377,13 +336,15 @@ impl Reader {
     /// Says again what may be forgotten, and leaves a member that does not send what others have.
     fn on_retry(&mut self, fx: &mut Effects<'_, Self>) {
         self.armed = false;
-        let stuck = self.is_stuck(fx.seat());
+        let (stuck, believed) = (self.is_stuck(fx.seat()), self.believed());
         let Some(reading) = &mut self.reading else { return };
         let moved = std::mem::replace(&mut reading.moved, false);
         if !moved && stuck {
             if !reading.begun && !reading.busy {
                 let peer = Peer::Foreign(fx.seat().group.id, reading.from);
                 fx.accuse(peer, Fault::Silent);
+            } else {
+                self.left.insert(reading.from, believed);
             }
             return self.rotate(fx);
         }
@@ -393,25 +354,6 @@ impl Reader {
         if let Some((slot, _)) = self.signing {
             fx.broadcast(Message::Sign { slot });
         }
-    }
-
-    /// Frames of a member are lost: what it sent is asked for again.
-    fn on_missed(&mut self, from: Peer, fx: &mut Effects<'_, Self>) {
-        let source = self.source();
-        if let Some(from) = member(fx.seat(), from).filter(|from| Some(*from) == source) {
-            self.read(from, fx);
-        }
-    }
-
-    /// Whether the member that entries come from may keep back what others have, or have sent what nobody
-    /// will confirm.
-    fn is_stuck(&self, seat: &Seat) -> bool {
-        let (Some(book), Some(reading)) = (&self.book, &self.reading) else { return true };
-        let past = |slot: Slot| slot > book.end();
-        let agreed = self.agreed.is_some_and(|(slot, _)| past(slot));
-        let passed = self.tips.len() >= seat.thresholds().one_correct();
-        let idle = reading.begun && !reading.busy && book.vouched() == book.end();
-        !idle || agreed || (passed && self.asked.is_some_and(past))
     }
 
     fn set_alarm(&mut self, fx: &mut Effects<'_, Self>) {

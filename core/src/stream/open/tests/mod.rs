@@ -1,4 +1,6 @@
-//! Single members and readers, event by event; and proofs with real keys.
+//! Single members, event by event; and proofs with real keys.
+
+mod readers;
 
 use std::sync::Arc;
 
@@ -241,31 +243,6 @@ fn what_no_correct_party_says_is_refused() {
     assert!(bad(vec![long(CHUNK_BYTES as usize), Entry { slot: slot(4), ..long(1) }], 9));
 }
 
-/// A reader that is sent more than it asked for keeps none of it.
-#[test]
-fn a_reader_takes_no_more_than_it_asked_for() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    let up_to = slot(10);
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to }));
-    let from = reader.source().unwrap();
-    let peer = Peer::Foreign(GroupId::new(0), from);
-    let begin = Message::Begin { ticket: 1, slot: Slot::FIRST, certificate: None };
-    step(&mut reader, &seat, Event::Message { from: peer, message: begin });
-    let message =
-        Message::Entries { ticket: 1, from: slot(0), entries: entries(0, 11), to: slot(11) };
-    let effects = step(&mut reader, &seat, Event::Message { from: peer, message });
-    assert!(matches!(&effects[0], Effect::Accuse { peer: who, .. } if *who == peer), "{effects:?}");
-    assert!(reader.source() != Some(from) && reader.pending() == 0);
-    let late = Message::Entries { ticket: 1, from: slot(0), entries: entries(0, 5), to: slot(5) };
-    step(&mut reader, &seat, Event::Message { from: peer, message: late });
-    assert_eq!(reader.pending(), 0, "it is not asked any more");
-    let silent = reader.source().unwrap();
-    step(&mut reader, &seat, Event::Timer(Timer::Retry));
-    step(&mut reader, &seat, Event::Timer(Timer::Retry));
-    assert_ne!(reader.source(), Some(silent), "one that says nothing is left");
-}
-
 /// Certificates under dealt keys of both schemes convince a stranger that made its own key and has the
 /// public file only; and nothing else does.
 #[test]
@@ -337,101 +314,4 @@ fn refuses_forgeries(
         forged.shown = vec![shown; limits::BATCH_PAYLOADS_MAX + 1];
     };
     assert!(matches!(forge(long), Err(Unproven::TooLong { .. })));
-}
-
-/// A certificate of what the reader was sent otherwise: the sender is named, the entries are dropped.
-#[test]
-fn a_certificate_shows_who_sent_forgeries() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
-    let peer = Peer::Foreign(GroupId::new(0), reader.source().unwrap());
-    let mut hear = |message| step(&mut reader, &seat, Event::Message { from: peer, message });
-    hear(Message::Begin { ticket: 1, slot: Slot::FIRST, certificate: None });
-    let right = entries(0, EVERY);
-    let mut forged = right.clone();
-    forged[5].payload = Bytes::from_static(b"forged");
-    let (from, to) = (Slot::FIRST, slot(EVERY));
-    hear(Message::Entries { ticket: 1, from, entries: forged.clone(), to });
-    let named = hear(Message::Certified { certificate: certificate(EVERY, chain(&right)) });
-    let (answered, agreed) = (chain(&forged), chain(&right));
-    let fault = Fault::Outvoted { answered, agreed };
-    assert_eq!(named[0], Effect::Accuse { peer, fault });
-    assert!(!named.iter().any(|effect| matches!(effect, Effect::Output(_))));
-    assert_eq!(reader.pending(), 0);
-}
-
-/// A reader asks again for what the link lost, and blames nobody; when nobody can be asked it waits.
-#[test]
-fn losses_are_nobodys_fault() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
-    let source = |reader: &Reader| Peer::Foreign(GroupId::new(0), reader.source().unwrap());
-    let first = source(&reader);
-    let again = step(&mut reader, &seat, Event::Missed { from: first });
-    assert!(matches!(&again[0], Effect::Send { message: Message::Read { ticket: 2, .. }, .. }));
-    let begin = Message::Begin { ticket: 2, slot: Slot::FIRST, certificate: None };
-    step(&mut reader, &seat, Event::Message { from: first, message: begin });
-    let (from, to) = (slot(3), slot(5));
-    let gap = Message::Entries { ticket: 2, from, entries: entries(3, 2), to };
-    let next = step(&mut reader, &seat, Event::Message { from: first, message: gap });
-    assert!(matches!(&next[0], Effect::Send { message: Message::Read { ticket: 3, .. }, .. }));
-    assert_ne!(source(&reader), first);
-    let mut reads = 0;
-    for ticket in 3..20 {
-        let wrong = Message::Begin { ticket, slot: slot(7), certificate: None };
-        let event = Event::Message { from: source(&reader), message: wrong };
-        let effects = step(&mut reader, &seat, event);
-        let is_read = |effect: &&Effect<Reader>| {
-            matches!(effect, Effect::Send { message: Message::Read { .. }, .. })
-        };
-        reads += effects.iter().filter(is_read).count();
-    }
-    assert!(reads < 4, "it asks each once, and then waits for the alarm: {reads}");
-}
-
-/// What a liar adds to the end of a stream at rest is confirmed by nobody. The reader leaves it, and believes
-/// what the next member sends.
-#[test]
-fn an_invented_end_stops_nothing() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
-    let hear = |reader: &mut Reader, party, message| {
-        let from = Peer::Foreign(GroupId::new(0), party);
-        step(reader, &seat, Event::Message { from, message })
-    };
-    let sends = |reader: &mut Reader, ticket, from, to| {
-        let source = reader.source().unwrap();
-        let begin = Message::Begin { ticket, slot: slot(from), certificate: None };
-        hear(reader, source, begin);
-        let (entries, from, to) = (entries(from, 5 - from), slot(from), slot(to));
-        hear(reader, source, Message::Entries { ticket, from, entries, to })
-    };
-    let confirm = |reader: &mut Reader, at| {
-        let tip = Message::Tip { slot: slot(at), chain: Some(chain(&entries(0, at))) };
-        hear(reader, p(1), tip.clone());
-        hear(reader, p(2), tip)
-    };
-    let asks = |effects: &[Effect<Reader>], at| {
-        let is_asked = |effect: &Effect<Reader>| matches!(effect, Effect::Send { message: Message::Confirm { slot }, .. } if *slot == at);
-        effects.iter().any(is_asked)
-    };
-    let liar = reader.source();
-    sends(&mut reader, 1, 0, 6);
-    assert!(
-        asks(&confirm(&mut reader, 1), slot(6)),
-        "one entry is believed, and the invented end asked"
-    );
-    step(&mut reader, &seat, Event::Timer(Timer::Retry));
-    let left = step(&mut reader, &seat, Event::Timer(Timer::Retry));
-    assert!(reader.source() != liar && asks(&left, slot(2)), "the rest is forgotten: {left:?}");
-    sends(&mut reader, 2, 1, 5);
-    assert!(asks(&confirm(&mut reader, 2), slot(5)));
-    let read = |effect: &Effect<Reader>| match effect {
-        Effect::Output(reader::Output::Deliver { entries, .. }) => entries.len(),
-        _ => 0,
-    };
-    assert_eq!(confirm(&mut reader, 5).iter().map(read).sum::<usize>(), 3);
 }
