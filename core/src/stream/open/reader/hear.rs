@@ -68,6 +68,8 @@ impl Reader {
         };
         if let Some(chain) = start {
             self.book = Some(Book::at(slot, chain));
+            // Some lacked a certificate to begin at, and may have all that comes behind this one.
+            self.gone.clear();
         }
         if let Some(reading) = &mut self.reading {
             (reading.begun, reading.moved) = (true, true);

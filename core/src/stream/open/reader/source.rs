@@ -103,9 +103,14 @@ impl Reader {
         let (source, Certificate { slot, chain, .. }) =
             oldest.swap_remove((some - 1).min(gone - some));
         self.gone.remove(&source);
-        fx.output(Output::Lagged { from: self.next(), to: slot });
+        let from = self.next();
+        // A member that began far below what is wanted may have made the reader need what none had to have.
+        if slot > from {
+            fx.output(Output::Lagged { from, to: slot });
+        }
         self.book = Some(Book::at(slot, chain));
-        (self.wanted, self.asked, self.agreed, self.signing) = (slot, None, None, None);
+        self.wanted = self.wanted.max(slot);
+        (self.asked, self.agreed, self.signing) = (None, None, None);
         (self.certificate, self.later) = (None, None);
         self.read(source, fx);
         true

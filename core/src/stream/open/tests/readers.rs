@@ -162,3 +162,33 @@ fn one_that_begins_holds_nobody_up() {
     );
     assert!(reader.source() == Some(second) && reader.pending() == 0);
 }
+
+/// A member may begin at any certified slot below what is wanted, also where others have let all go. That is no
+/// loss to the reader, who goes on where they have entries.
+#[test]
+fn one_that_begins_too_low_makes_nobody_lag() {
+    let seat = seats(Owner::Client(client(1)));
+    let mut reader = Reader::new(&seat, reader::Spec::from(slot(100)));
+    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let hear = |reader: &mut Reader, message| {
+        let from = Peer::Foreign(GroupId::new(0), reader.source().unwrap());
+        step(reader, &seat, Event::Message { from, message })
+    };
+    hear(&mut reader, Message::Begin { ticket: 1, slot: Slot::FIRST, certificate: None });
+    for party in [1, 2] {
+        let (from, message) =
+            (Peer::Foreign(GroupId::new(0), p(party)), Message::Tip { slot: slot(1), chain: None });
+        step(&mut reader, &seat, Event::Message { from, message });
+    }
+    for _ in 0..2 {
+        step(&mut reader, &seat, Event::Timer(Timer::Retry));
+    }
+    let mut effects = Vec::new();
+    for ticket in [2, 3] {
+        let certificate = certificate(EVERY, Digest::of("test", b"chain"));
+        effects = hear(&mut reader, Message::Gone { ticket, certificate });
+    }
+    let reads = |effect: &Effect<Reader>| matches!(effect, Effect::Send { message: Message::Read { ticket: 4, from, .. }, .. } if *from == slot(EVERY));
+    assert!(effects.iter().any(reads), "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Output(_))), "{effects:?}");
+}
