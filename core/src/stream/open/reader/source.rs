@@ -98,11 +98,11 @@ impl Reader {
         if lack.len() < thresholds.most_correct() || gone < some {
             return false;
         }
-        let mut oldest: Vec<_> = self.gone.clone().into_iter().collect();
-        oldest.sort_by_key(|(_, certificate)| certificate.slot);
-        let (source, Certificate { slot, chain, .. }) =
-            oldest.swap_remove((some - 1).min(gone - some));
-        self.gone.remove(&source);
+        let mut places: Vec<(Slot, PartyId)> =
+            self.gone.iter().map(|(party, certificate)| (certificate.slot, *party)).collect();
+        places.sort_unstable();
+        let (_, source) = places[(some - 1).min(gone - some)];
+        let Some(Certificate { slot, chain, .. }) = self.gone.remove(&source) else { return false };
         let from = self.next();
         // A member that began far below what is wanted may have made the reader need what none had to have.
         if slot > from {

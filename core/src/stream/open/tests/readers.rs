@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// A reader from a slot on that takes 500.
+fn reading(from: Slot) -> (Reader, Seat) {
+    let seat = seats(Owner::Client(client(1)));
+    let mut reader = Reader::new(&seat, reader::Spec::from(from));
+    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    (reader, seat)
+}
+
+/// Whether anything of this is said to whomever.
+fn said(effects: &[Effect<Reader>], is: impl Fn(&Message) -> bool) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Send { message, .. } if is(message)))
+}
+
 /// A reader that is sent more than it asked for keeps none of it.
 #[test]
 fn a_reader_takes_no_more_than_it_asked_for() {
@@ -30,9 +43,7 @@ fn a_reader_takes_no_more_than_it_asked_for() {
 /// A certificate of what the reader was sent otherwise: the sender is named, the entries are dropped.
 #[test]
 fn a_certificate_shows_who_sent_forgeries() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let (mut reader, seat) = reading(Slot::FIRST);
     let peer = Peer::Foreign(GroupId::new(0), reader.source().unwrap());
     let mut hear = |message| step(&mut reader, &seat, Event::Message { from: peer, message });
     hear(Message::Begin { ticket: 1, slot: Slot::FIRST, certificate: None });
@@ -52,9 +63,7 @@ fn a_certificate_shows_who_sent_forgeries() {
 /// A reader asks again for what the link lost, and blames nobody; when nobody can be asked it waits.
 #[test]
 fn losses_are_nobodys_fault() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let (mut reader, seat) = reading(Slot::FIRST);
     let source = |reader: &Reader| Peer::Foreign(GroupId::new(0), reader.source().unwrap());
     let first = source(&reader);
     let again = step(&mut reader, &seat, Event::Missed { from: first });
@@ -83,9 +92,7 @@ fn losses_are_nobodys_fault() {
 /// what the next member sends.
 #[test]
 fn an_invented_end_stops_nothing() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let (mut reader, seat) = reading(Slot::FIRST);
     let hear = |reader: &mut Reader, party, message| {
         let from = Peer::Foreign(GroupId::new(0), party);
         step(reader, &seat, Event::Message { from, message })
@@ -103,8 +110,7 @@ fn an_invented_end_stops_nothing() {
         hear(reader, p(2), tip)
     };
     let asks = |effects: &[Effect<Reader>], at| {
-        let is_asked = |effect: &Effect<Reader>| matches!(effect, Effect::Send { message: Message::Confirm { slot }, .. } if *slot == at);
-        effects.iter().any(is_asked)
+        said(effects, |message| matches!(message, Message::Confirm { slot } if *slot == at))
     };
     let liar = reader.source();
     sends(&mut reader, 1, 0, 6);
@@ -128,9 +134,7 @@ fn an_invented_end_stops_nothing() {
 /// goes on behind, but not before the third was heard: it could have a certificate.
 #[test]
 fn one_that_begins_holds_nobody_up() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(Slot::FIRST));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let (mut reader, seat) = reading(Slot::FIRST);
     let hear = |reader: &mut Reader, message| {
         let from = Peer::Foreign(GroupId::new(0), reader.source().unwrap());
         step(reader, &seat, Event::Message { from, message })
@@ -167,9 +171,7 @@ fn one_that_begins_holds_nobody_up() {
 /// loss to the reader, who goes on where they have entries.
 #[test]
 fn one_that_begins_too_low_makes_nobody_lag() {
-    let seat = seats(Owner::Client(client(1)));
-    let mut reader = Reader::new(&seat, reader::Spec::from(slot(100)));
-    step(&mut reader, &seat, Event::Input(reader::Input::Pull { up_to: slot(500) }));
+    let (mut reader, seat) = reading(slot(100));
     let hear = |reader: &mut Reader, message| {
         let from = Peer::Foreign(GroupId::new(0), reader.source().unwrap());
         step(reader, &seat, Event::Message { from, message })
@@ -188,7 +190,11 @@ fn one_that_begins_too_low_makes_nobody_lag() {
         let certificate = certificate(EVERY, Digest::of("test", b"chain"));
         effects = hear(&mut reader, Message::Gone { ticket, certificate });
     }
-    let reads = |effect: &Effect<Reader>| matches!(effect, Effect::Send { message: Message::Read { ticket: 4, from, .. }, .. } if *from == slot(EVERY));
-    assert!(effects.iter().any(reads), "{effects:?}");
+    let place = slot(EVERY);
+    let reads = |message: &Message| match message {
+        Message::Read { ticket, from, .. } => *ticket == 4 && *from == place,
+        _ => false,
+    };
+    assert!(said(&effects, reads), "{effects:?}");
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Output(_))), "{effects:?}");
 }
